@@ -1,0 +1,3 @@
+module pyfl/gocore
+
+go 1.26.0
