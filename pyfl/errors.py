@@ -1,0 +1,38 @@
+"""The exception tree: everything pyfl raises on purpose is a `PyflError`.
+
+Each message says what happened, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class PyflError(Exception):
+    """The root: catch this to catch whatever pyfl reports."""
+
+
+class TrainingError(PyflError):
+    """Local training could not do what was asked of it."""
+
+
+class LayoutError(TrainingError, ValueError):
+    """A layout contradicts itself, or a vector does not fit it. A ValueError, so that decoding one reports it as such."""
+
+
+class ModelMismatch(TrainingError):
+    """Arrays or a model differ from the layout that the swarm trains."""
+
+
+class NoTrainableWeights(TrainingError):
+    """The model has nothing to train, so there is nothing to federate."""
+
+
+class NotFiniteUpdate(TrainingError):
+    """Local training ended in NaN or infinity; the update is not sent."""
+
+
+class RuntimeSettingsError(TrainingError):
+    """The training framework was started before its settings could be made."""
+
+
+class DataError(PyflError):
+    """A dataset, a partition or an app cannot give what was asked for."""

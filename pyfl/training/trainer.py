@@ -1,0 +1,132 @@
+"""What trains: the public `Trainer` over lists of arrays, and the `FlatTrainer` over flat vectors that the round driver uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyfl.training.layout import Layout
+
+__all__ = ["Evaluation", "FlatTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer"]
+
+Flat = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundInfo:
+    """What a trainer is told of the round it trains for."""
+
+    number: int
+    """The round, from 1."""
+    rounds: int
+    """The run's last round."""
+    attempt: int = 0
+    """How often this round was opened before: a re-opened round draws other batches."""
+    seed: int = 0
+    """The run's seed, the same at every peer."""
+    deadline_s: float | None = None
+    """When training ends, on `time.monotonic()`; None: no deadline."""
+    peer: str = ""
+    """The id of the peer that trains."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What one round of local training did: samples processed (its weight in the mean) and metrics such as `loss`."""
+
+    samples: int
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a `Trainer` hands back: its weights after training, float32 and shaped as it got them."""
+
+    weights: list[NDArray[np.float32]]
+    samples: int
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Sums over held-out samples, so that the evaluations of several peers add up to the swarm's."""
+
+    samples: int
+    loss_sum: float
+    correct: int | None = None
+    """None where "correct" has no meaning, as in regression."""
+
+    def __add__(self, other: Evaluation) -> Evaluation:
+        """The evaluation of both sets of samples together."""
+        both = self.correct is not None and other.correct is not None
+        return Evaluation(
+            self.samples + other.samples,
+            self.loss_sum + other.loss_sum,
+            (self.correct or 0) + (other.correct or 0) if both else None,
+        )
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss; None without samples."""
+        return self.loss_sum / self.samples if self.samples else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct samples; None without samples or where it has no meaning."""
+        return self.correct / self.samples if self.samples and self.correct is not None else None
+
+
+class Trainer(Protocol):
+    """Anything that can be federated: two methods over lists of float32 arrays.
+
+    A third, `evaluate(weights) -> Evaluation`, is used when it is there (see `EvaluatingTrainer`). A list `names` gives
+    the arrays names for messages and records; without it they are `array_0`, `array_1` ...
+    """
+
+    def initial_weights(self) -> list[NDArray[np.float32]]:
+        """The weights the run starts from, if this peer founds it; their shapes are the layout."""
+        ...
+
+    def train(self, weights: list[NDArray[np.float32]], round: RoundInfo) -> TrainResult:
+        """Train from `weights`. They may be changed in place and returned, and are valid until this returns."""
+        ...
+
+
+class EvaluatingTrainer(Trainer, Protocol):
+    """A trainer that can also say how good a model is."""
+
+    def evaluate(self, weights: list[NDArray[np.float32]]) -> Evaluation:
+        """Evaluate on this peer's held-out data. `weights` are read-only."""
+        ...
+
+
+class FlatTrainer(Protocol):
+    """A trainer over the flat vector, without copies: what the round driver calls, from one thread, one call at a time."""
+
+    @property
+    def layout(self) -> Layout:
+        """The tensors of the model; P below is `layout.size`."""
+        ...
+
+    def initial(self, out: Flat) -> None:
+        """Write model 0 into `out`, float32[P]. The same model every time it is called."""
+        ...
+
+    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
+        """Train from `base` (float32[P], read-only) and write the weights after training (not the difference) into `out`.
+
+        Ends at a batch boundary once `stop()` is true and reports the samples processed so far; `out` then holds the
+        weights reached. Not a number in `out` is for the caller to find.
+        """
+        ...
+
+    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:
+        """Evaluate this peer's share (index, count) of the held-out data; None when there is none.
+
+        The shares 0..count-1 are disjoint and cover the data, so their evaluations add up.
+        """
+        ...
