@@ -1,0 +1,1 @@
+"""How a model becomes segments and digests, and back."""
