@@ -1,0 +1,1 @@
+"""pyfl: federated learning of Keras models between peers, without a server."""
