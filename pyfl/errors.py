@@ -36,3 +36,43 @@ class RuntimeSettingsError(TrainingError):
 
 class DataError(PyflError):
     """A dataset, a partition or an app cannot give what was asked for."""
+
+
+class StrategyError(PyflError, ValueError):
+    """A strategy is unknown, or its arguments are."""
+
+
+class MessageError(PyflError, ValueError):
+    """A message from another peer cannot be read or makes no sense."""
+
+
+class RefusedBySwarm(PyflError):
+    """The swarm trains something else than this peer would, or does not accept it."""
+
+
+class OverlayError(PyflError):
+    """The overlay refused a call."""
+
+
+class OverlayClosed(OverlayError):
+    """This overlay was closed, and its events are drained."""
+
+
+class NoSuchPeer(OverlayError):
+    """That peer is not a member now."""
+
+
+class OverlayFull(OverlayError):
+    """Too many messages or transfers wait for that peer; wait for events."""
+
+
+class OverlayArgument(OverlayError, ValueError):
+    """A size, a tag or a buffer is out of its bounds."""
+
+
+class TransferGone(OverlayError):
+    """That transfer has ended already."""
+
+
+class NotTheLeader(OverlayError):
+    """Only the committee's leader may do that."""
