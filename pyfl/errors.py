@@ -30,12 +30,12 @@ class NotFiniteUpdate(TrainingError):
     """Local training ended in NaN or infinity; the update is not sent."""
 
 
-class RuntimeSettingsError(TrainingError):
-    """The training framework was started before its settings could be made."""
-
-
 class DataError(PyflError):
-    """A dataset, a partition or an app cannot give what was asked for."""
+    """A dataset or a partition cannot give what was asked for."""
+
+
+class AppError(PyflError):
+    """An app cannot be found, or its options cannot be used."""
 
 
 class StrategyError(PyflError, ValueError):

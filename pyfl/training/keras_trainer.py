@@ -65,8 +65,7 @@ class KerasTrainer:
         self.samples = _count_samples(x, y, "training data")
         if self.samples == 0:
             raise DataError("This peer has no training samples. Give it a share of the data, or fewer peers.")
-        with tf.device("CPU"):
-            self._data = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        self._data = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         if not model.built:
             model(tf.nest.map_structure(lambda array: array[:1], self._data[0]), training=False)
         self._variables = FlatVariables(model)
@@ -170,8 +169,9 @@ class KerasTrainer:
             return total
 
         # Traced and instantiated now, so that round 1 is not the one that waits; no batch is run.
-        run(tf.zeros(samples, tf.int32), tf.constant(0), tf.constant(0))
-        return run
+        traced = run.get_concrete_function()
+        traced(tf.zeros(samples, tf.int32), tf.constant(0), tf.constant(0))
+        return traced
 
     def _trace_evaluation(self) -> Any:
         tf, model, judge = self._tf, self._model, self._judge
@@ -196,8 +196,9 @@ class KerasTrainer:
             )
             return loss_sum, correct
 
-        measure(tf.constant(0), tf.constant(0))
-        return measure
+        traced = measure.get_concrete_function()
+        traced(tf.constant(0), tf.constant(0))
+        return traced
 
 
 def _count_samples(x: Any, y: Any, what: str) -> int:
