@@ -114,10 +114,11 @@ $(STAMPS)/checkout: $(STAMPS)/dependencies
 $(CMAKE_BUILD)/CMakeCache.txt: $(STAMPS)/dependencies $(STAMPS)/toolchain
 	@set -- $$($(RUN) bindings/toolchain.py compilers) && \
 		$(VENV)/bin/cmake -S . -B $(CMAKE_BUILD) -G "Unix Makefiles" --log-level=WARNING -DPYFL_IN_PLACE=ON \
-		-DCMAKE_C_COMPILER="$$1" -DCMAKE_CXX_COMPILER="$$2" -DPython_EXECUTABLE='$(WHERE)/$(RUN)'
+		-DCMAKE_RULE_MESSAGES=OFF -DCMAKE_C_COMPILER="$$1" -DCMAKE_CXX_COMPILER="$$2" \
+		-DPython_EXECUTABLE='$(WHERE)/$(RUN)' >/dev/null
 	@touch $@
 
 $(STAMPS)/built: $(STAMPS)/checkout $(CMAKE_BUILD)/CMakeCache.txt $(COMPILED_FROM)
 	@echo "building the compiled parts"
-	@MAKEFLAGS= $(VENV)/bin/cmake --build $(CMAKE_BUILD) --parallel 2 -- --quiet --no-print-directory
+	@MAKEFLAGS= $(VENV)/bin/cmake --build $(CMAKE_BUILD) --parallel 2 -- -s --no-print-directory
 	@touch $@
