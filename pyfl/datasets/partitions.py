@@ -88,7 +88,7 @@ def pathological(classes_per_peer: int) -> Partitioner:
     (arXiv:1602.05629). Classes are dealt in turn, so that each is seen by someone once peers x classes_per_peer reach
     the number of classes; below that the classes that nobody sees are left out.
     """
-    if classes_per_peer != int(classes_per_peer) or classes_per_peer < 1:
+    if not float(classes_per_peer).is_integer() or classes_per_peer < 1:
         raise DataError(f"pathological's classes per peer is {classes_per_peer}; expected a whole number of at least 1.")
     return Partitioner("pathological", (int(classes_per_peer),))
 
