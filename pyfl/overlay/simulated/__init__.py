@@ -1,0 +1,8 @@
+"""A deterministic network of simulated overlays: a virtual clock, a seed, and every fault that the design names."""
+
+from .network import SimulatedNetwork
+from .options import NetworkOptions
+from .peer import SimulatedOverlay
+from .scheduler import Timer
+
+__all__ = ["NetworkOptions", "SimulatedNetwork", "SimulatedOverlay", "Timer"]

@@ -1,0 +1,87 @@
+"""Who can reach whom: cut links, partitions, and what a path costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .options import NetworkOptions
+from .process import Process
+from .scheduler import Scheduler
+
+__all__ = ["Links"]
+
+
+def _pair(a: int, b: int) -> tuple[int, int]:
+    return (a, b) if a < b else (b, a)
+
+
+class Links:
+    """The paths between peers, by number. A stopped or ended process is at the end of none."""
+
+    __slots__ = ("_cut", "_group", "_latency", "_options", "_rng")
+
+    def __init__(self, scheduler: Scheduler, options: NetworkOptions) -> None:
+        self._rng = scheduler.rng
+        self._options = options
+        self._cut: set[tuple[int, int]] = set()
+        self._group: dict[int, int] = {}
+        self._latency: dict[tuple[int, int], float] = {}
+
+    def cut(self, a: int, b: int) -> None:
+        self._cut.add(_pair(a, b))
+
+    def mend(self, a: int, b: int) -> None:
+        self._cut.discard(_pair(a, b))
+
+    def partition(self, groups: Sequence[Iterable[int]]) -> None:
+        """Only members of the same group reach each other; whoever is in none is in the first."""
+        self._group = {number: place for place, group in enumerate(groups) for number in group}
+
+    def mend_all(self) -> None:
+        self._cut.clear()
+        self._group = {}
+
+    def open(self, a: int, b: int) -> bool:
+        """Whether bytes pass between two peers if both run."""
+        group = self._group
+        return group.get(a, 0) == group.get(b, 0) and _pair(a, b) not in self._cut
+
+    def linked(self, a: Process, b: Process) -> bool:
+        """Whether two processes talk to each other now."""
+        return a.running and b.running and (a is b or self.open(a.number, b.number))
+
+    def latency(self, a: int, b: int) -> float:
+        """Seconds one way between two peers, without jitter or stalls."""
+        if a == b:
+            return 0.0
+        pair = _pair(a, b)
+        latency = self._latency.get(pair)
+        if latency is None:
+            latency = self._latency[pair] = self._rng.uniform(*self._options.latency_s)
+        return latency
+
+    def delay(self, a: int, b: int) -> float:
+        """Seconds that a packet takes this time: latency, jitter and, rarely, a long stall."""
+        options = self._options
+        rng = self._rng
+        delay = self.latency(a, b) + rng.random() * options.jitter_s
+        if rng.random() < options.stall_probability:
+            delay += rng.uniform(*options.stall_s)
+        return delay
+
+    def islands(self, processes: Iterable[Process]) -> dict[int, int]:
+        """For each running, joined process's number the island it is on: gossip passes along any chain of links."""
+        alive = [process for process in processes if process.running and process.meshed]
+        island: dict[int, int] = {}
+        for start in alive:
+            if start.number in island:
+                continue
+            island[start.number] = start.number
+            edge = [start]
+            while edge:
+                here = edge.pop()
+                for other in alive:
+                    if other.number not in island and self.open(here.number, other.number):
+                        island[other.number] = start.number
+                        edge.append(other)
+        return island

@@ -1,0 +1,137 @@
+"""Small messages: eager, in order for each pair of peers, at most once."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
+from pyfl.overlay.protocol import LinkDown, Message
+
+from .links import Links
+from .options import NetworkOptions
+from .process import Process, State
+from .scheduler import Scheduler
+
+__all__ = ["MAX_MESSAGE", "MAX_TAG", "Mail", "check_tag"]
+
+MAX_TAG = 128
+MAX_MESSAGE = 1024 * 1024
+
+
+def check_tag(tag: bytes) -> None:
+    """Raise `OverlayArgument` unless a tag fits."""
+    if len(tag) > MAX_TAG:
+        raise OverlayArgument(f"a tag has at most {MAX_TAG} bytes, got {len(tag)}; use a shorter one")
+
+
+class _Pipe:
+    """What is on its way from one process to another number. `generation` rises when the connection breaks."""
+
+    __slots__ = ("generation", "held", "last_s", "waiting")
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.last_s = 0.0
+        self.waiting = 0
+        self.held: deque[Message] = deque()
+
+
+class Mail:
+    """All pipes. A message to a stopped or cut-off peer is held; when the connection breaks, what it held is lost."""
+
+    __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "loss")
+
+    def __init__(
+        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
+    ) -> None:
+        self._scheduler = scheduler
+        self._rng = scheduler.rng
+        self._links = links
+        self._options = options
+        self._processes = processes
+        self._pipes: dict[tuple[int, int], _Pipe] = {}
+        self.loss = options.message_loss
+
+    def send(self, process: Process, number: int | None, peer: str, tag: bytes, payload: bytes) -> None:
+        """Take a message for `number`. Raises `NoSuchPeer`, `OverlayFull`, `OverlayArgument`."""
+        check_tag(tag)
+        if len(payload) > MAX_MESSAGE:
+            raise OverlayArgument(f"a message has at most {MAX_MESSAGE} bytes, got {len(payload)}; post a transfer")
+        if number is None or number not in process.view:
+            raise NoSuchPeer(f"peer {peer} is not a member now; wait for its peer_up")
+        pipe = self._pipes.get((process.number, number))
+        if pipe is None:
+            pipe = self._pipes[process.number, number] = _Pipe()
+        if pipe.waiting >= self._options.inbox:
+            raise OverlayFull(f"{pipe.waiting} messages wait for peer {peer}; wait until it takes some")
+        process.counters["messages_sent"] += 1
+        process.counters["bytes_sent"] += len(payload)
+        if self.loss > 0.0 and self._rng.random() < self.loss:
+            return
+        pipe.waiting += 1
+        self._carry(pipe, process.number, number, Message(process.peer, bytes(tag), bytes(payload)))
+
+    def _carry(self, pipe: _Pipe, sender: int, receiver: int, message: Message) -> None:
+        when_s = max(self._scheduler.now + self._links.delay(sender, receiver), pipe.last_s)
+        pipe.last_s = when_s
+        self._scheduler.schedule(
+            when_s - self._scheduler.now,
+            partial(self._arrive, pipe, pipe.generation, sender, receiver, self._processes[receiver], message),
+        )
+
+    def _arrive(
+        self, pipe: _Pipe, generation: int, sender: int, receiver: int, process: Process, message: Message
+    ) -> None:
+        if generation != pipe.generation:
+            return  # the connection broke on the way
+        if process.state is State.ENDED:
+            pipe.waiting -= 1
+            return
+        if not process.running or pipe.held or not self._links.open(sender, receiver):
+            pipe.held.append(message)
+            return
+        pipe.waiting -= 1
+        process.counters["messages_received"] += 1
+        process.counters["bytes_received"] += len(message.payload)
+        process.deliver(message)
+
+    def refresh(self) -> None:
+        """Let go what was held for peers that can be reached again."""
+        for (sender, receiver), pipe in self._pipes.items():
+            if pipe.held and self._processes[receiver].running and self._links.open(sender, receiver):
+                held, pipe.held = pipe.held, deque()
+                for message in held:
+                    self._carry(pipe, sender, receiver, message)
+
+    def broken(self, a: int, b: int) -> None:
+        """The connections between two peers broke: what was on its way either way is lost."""
+        for pair in ((a, b), (b, a)):
+            pipe = self._pipes.get(pair)
+            if pipe is not None:
+                pipe.generation += 1
+                pipe.waiting = 0
+                pipe.held.clear()
+
+    def died(self, number: int) -> None:
+        """A process ended: what it had sent may still arrive, up to a point; what was sent to it is lost."""
+        for (sender, receiver), pipe in self._pipes.items():
+            if receiver == number or (sender == number and self._rng.random() < 0.5):
+                pipe.generation += 1
+                pipe.waiting = 0
+                pipe.held.clear()
+
+    def link_cut(self, a: int, b: int) -> None:
+        """A link was cut: perhaps it is noticed and the connection breaks, perhaps bytes just wait."""
+        options = self._options
+        if self._rng.random() < options.link_down_probability:
+            self._scheduler.schedule(self._rng.uniform(*options.link_down_s), partial(self._notice, a, b))
+
+    def _notice(self, a: int, b: int) -> None:
+        if self._links.open(a, b):
+            return  # mended before anyone noticed
+        self.broken(a, b)
+        for here, there in ((a, b), (b, a)):
+            process = self._processes[here]
+            if process.running and there in process.view:
+                process.deliver(LinkDown(process.view[there].peer))
