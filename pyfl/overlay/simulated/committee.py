@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from .links import Links
-from .options import NetworkOptions
-from .process import Process
 from .raft import Disk, Entry, Leadership, Raft
-from .scheduler import Scheduler, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler, Timer
+    from .process import Process
+    from .options import NetworkOptions
+    from .links import Links
+    from collections.abc import Callable
 
 __all__ = ["CommitteeKeeper", "wanted_voters"]
 
@@ -108,8 +111,10 @@ class CommitteeKeeper:
         live = size - len(dead)
         wanted = self._options.voters or wanted_voters(live + len(fresh))
         odd = size % 2 == 1
-        if fresh and live + 1 > (size + 1) // 2 and (
-            (dead if odd else not dead and size < wanted) or (odd and size < wanted and len(fresh) >= 2)
+        if (
+            fresh
+            and live + 1 > (size + 1) // 2
+            and ((dead if odd else not dead and size < wanted) or (odd and size < wanted and len(fresh) >= 2))
         ):
             disk = self._rng.choice(fresh)
             delay_s = self._links.delay(leadership.disk.number, disk.number) + 0.01 * self._rng.random()

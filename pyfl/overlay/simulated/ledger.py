@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from pyfl.errors import NotTheLeader, OverlayArgument
@@ -18,11 +17,15 @@ from pyfl.overlay.protocol import (
 )
 
 from .committee import CommitteeKeeper
-from .links import Links
-from .options import NetworkOptions
-from .process import Process
 from .raft import Disk, Entry, Leadership, Raft, Ticket
-from .scheduler import Scheduler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .process import Process
+    from .options import NetworkOptions
+    from .links import Links
+    from collections.abc import Sequence
 
 __all__ = ["MAX_RECORD", "Ledger"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 
-from .options import NetworkOptions
-from .process import Process
-from .scheduler import Scheduler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .process import Process
+    from .options import NetworkOptions
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Links"]
 

@@ -8,10 +8,13 @@ from functools import partial
 from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
 from pyfl.overlay.protocol import LinkDown, Message
 
-from .links import Links
-from .options import NetworkOptions
 from .process import Process, State
-from .scheduler import Scheduler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .options import NetworkOptions
+    from .links import Links
 
 __all__ = ["MAX_MESSAGE", "MAX_TAG", "Mail", "check_tag"]
 

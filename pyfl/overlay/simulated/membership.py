@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from pyfl.overlay.protocol import Joined, LinkDown, PeerDown, PeerInfo, PeerUp, PeerUpdate
 
-from .links import Links
-from .options import NetworkOptions
-from .process import Process
-from .scheduler import Scheduler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+    from .process import Process
+    from .options import NetworkOptions
+    from .links import Links
+    from collections.abc import Callable
 
 __all__ = ["Membership"]
 
@@ -176,9 +179,7 @@ class Membership:
         """A stopped process runs again: it missed what others said meanwhile."""
         self.refresh()
         for number in list(process.view):
-            self._scheduler.schedule(
-                self._rng.uniform(*self._options.found_s), partial(self._update, process, number)
-            )
+            self._scheduler.schedule(self._rng.uniform(*self._options.found_s), partial(self._update, process, number))
 
 
 def _as_up(info: PeerInfo) -> PeerUp:

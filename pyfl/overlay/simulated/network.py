@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -19,6 +18,10 @@ from .process import Process, State
 from .raft import Disk
 from .scheduler import Scheduler, Timer
 from .transfers import Transfers
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["SimulatedNetwork"]
 
@@ -305,10 +308,10 @@ class SimulatedNetwork:
     # Leaving.
 
     def leave(self, who: Who) -> None:
-        """A clean leave: a voter is replaced first if it can be, then everyone hears the goodbye."""
-        overlay = self.overlay(who)
-        overlay.leave()
-        overlay.close()
+        """Make a peer leave cleanly: a voter is replaced first if it can be, everyone hears the goodbye, it ends."""
+        process = self.process_of(who)
+        if process.running:
+            self.start_leaving(process, 3.0)
 
     def start_leaving(self, process: Process, timeout_s: float) -> None:
         """Begin a leave; it ends within `timeout_s` whether the committee could replace the peer or not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,10 +9,11 @@ from pyfl.errors import OverlayArgument, OverlayClosed
 from pyfl.overlay.protocol import Event, PeerInfo, Record, Wake, Write
 
 from .process import Process, State
-from .raft import Disk
-from .scheduler import Timer
 
 if TYPE_CHECKING:
+    from .scheduler import Timer
+    from .raft import Disk
+    from collections.abc import Callable, Sequence
     from .network import SimulatedNetwork
 
 __all__ = ["SimulatedOverlay"]
@@ -78,7 +78,7 @@ class SimulatedOverlay:
 
     def _fire(self, call: Callable[[], None]) -> None:
         state = self.process.state
-        if state is State.RUNNING:
+        if state is State.RUNNING and not self._closing:
             call()
         elif state is State.STOPPED:
             self._network.when_resumed(self.process, call)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import zlib
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pyfl.overlay.protocol import (
@@ -31,9 +30,10 @@ from pyfl.overlay.protocol import (
     WriteDone,
 )
 
-from .scheduler import Scheduler, Timer
 
 if TYPE_CHECKING:
+    from .scheduler import Scheduler, Timer
+    from collections.abc import Callable
     from .raft import Disk
     from .transfers import Post
 

@@ -6,15 +6,18 @@ identity. Diego Ongaro and John Ousterhout, In Search of an Understandable Conse
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from pyfl.overlay.protocol import Write
 
-from .links import Links
-from .options import NetworkOptions
 from .process import Process, State
-from .scheduler import Scheduler, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler, Timer
+    from .options import NetworkOptions
+    from .links import Links
+    from pyfl.overlay.protocol import Write
+    from collections.abc import Callable
 
 __all__ = ["Disk", "Entry", "Leadership", "Raft", "Ticket"]
 

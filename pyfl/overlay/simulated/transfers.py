@@ -8,11 +8,14 @@ from functools import partial
 from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
 from pyfl.overlay.protocol import Received, Sent
 
-from .links import Links
 from .mail import check_tag
-from .options import NetworkOptions
 from .process import Process, State
-from .scheduler import Scheduler, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler, Timer
+    from .options import NetworkOptions
+    from .links import Links
 
 __all__ = ["MAX_POSTED", "Post", "Transfers"]
 
