@@ -14,6 +14,10 @@ import (
 // PeerID is identity.PeerID, repeated so that users of a connection need not import identity.
 type PeerID = identity.PeerID
 
+// Life tells one run of a peer's process from the next: a random number that each transport draws when it opens and
+// both sides say when they connect.
+type Life uint64
+
 // Plane is what a connection is for, spoken as its ALPN protocol.
 type Plane string
 
@@ -36,12 +40,16 @@ type Conn struct {
 	owner *T
 	peer  PeerID
 	plane Plane
+	life  Life
 	once  sync.Once
 	err   error
 }
 
 // Peer is the id of the member at the other end, proven by its key.
 func (c *Conn) Peer() PeerID { return c.peer }
+
+// Life is which life of that member it is.
+func (c *Conn) Life() Life { return c.life }
 
 // Plane is the plane both ends agreed on.
 func (c *Conn) Plane() Plane { return c.plane }

@@ -6,8 +6,10 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -22,12 +24,14 @@ const (
 	backlog       = 64
 )
 
-// One byte from the acceptor ends the handshake. In TLS 1.3 a client learns of a rejected certificate only when
-// it reads: this is that read.
+// After the TLS handshake the dialer says its life and the acceptor one byte and its own. In TLS 1.3 a client learns of
+// a rejected certificate only when it reads: this is that read.
 const (
 	helloWelcome byte = 'w'
 	helloNoPlane byte = 'n'
 	helloBusy    byte = 'b'
+
+	lifeSize = 8
 )
 
 // Listener receives the connections of one plane. It implements net.Listener; Accept's connections are *Conn.
@@ -199,10 +203,16 @@ func (t *T) accept(raw net.Conn) (*Conn, error) {
 	} else if len(listener.queue) == cap(listener.queue) {
 		hello = helloBusy
 	}
-	if _, err := c.Write([]byte{hello}); err != nil {
+	if _, err := c.Write(binary.BigEndian.AppendUint64([]byte{hello}, uint64(t.life))); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
+	var life [lifeSize]byte
+	if _, err := io.ReadFull(c, life[:]); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	c.life = Life(binary.BigEndian.Uint64(life[:]))
 	if hello != helloWelcome {
 		_ = c.Close()
 		return nil, errNotReady

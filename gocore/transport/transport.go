@@ -5,7 +5,9 @@ package transport
 import (
 	"container/list"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +38,7 @@ type T struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	refusals atomic.Int64
+	life     Life
 
 	mu        sync.Mutex
 	closed    bool
@@ -49,6 +52,10 @@ func New(config Config) (*T, error) {
 	if config.Fault == nil {
 		config.Fault = func(string, error) {}
 	}
+	var life [lifeSize]byte
+	if _, err := rand.Read(life[:]); err != nil {
+		return nil, err
+	}
 	control := congestionControl(config.Congestion)
 	lc := net.ListenConfig{Control: control}
 	listener, err := lc.Listen(context.Background(), "tcp", config.Listen)
@@ -58,6 +65,7 @@ func New(config Config) (*T, error) {
 	t := &T{
 		config:    config,
 		listener:  listener,
+		life:      Life(binary.BigEndian.Uint64(life[:])),
 		dialer:    net.Dialer{Control: control},
 		listeners: map[Plane]*Listener{},
 		conns:     map[*Conn]struct{}{},
@@ -98,6 +106,9 @@ func (t *T) Self() PeerID { return t.config.Identity.ID }
 // Addr is the address really listened on.
 func (t *T) Addr() string { return t.listener.Addr().String() }
 
+// Life is this run's.
+func (t *T) Life() Life { return t.life }
+
 // Refusals counts the handshakes that failed on the accepting side.
 func (t *T) Refusals() int64 { return t.refusals.Load() }
 
@@ -120,6 +131,9 @@ func (t *T) Dial(ctx context.Context, addr string, plane Plane, expect PeerID) (
 	defer stop()
 	raw, err := t.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
+		if t.isClosed() {
+			return nil, ErrClosed
+		}
 		return nil, err
 	}
 	c, err := t.greet(ctx, raw, addr, plane)
@@ -162,7 +176,10 @@ func (t *T) greet(ctx context.Context, raw net.Conn, addr string, plane Plane) (
 	if err != nil {
 		return nil, err
 	}
-	var hello [1]byte
+	if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(t.life))); err != nil {
+		return c, fmt.Errorf("%s: %w", addr, err)
+	}
+	var hello [1 + lifeSize]byte
 	if _, err := io.ReadFull(c, hello[:]); err != nil {
 		if remoteAlert(err) {
 			return c, &RefusedError{Addr: addr, Err: err}
@@ -172,6 +189,7 @@ func (t *T) greet(ctx context.Context, raw net.Conn, addr string, plane Plane) (
 	if hello[0] != helloWelcome {
 		return c, &PlaneError{Addr: addr, Plane: plane}
 	}
+	c.life = Life(binary.BigEndian.Uint64(hello[1:]))
 	if !stop() {
 		return c, context.Cause(ctx)
 	}

@@ -71,7 +71,8 @@ func TestMembersKnowEachOtherByKeyOnEveryPlane(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if in.Peer() != a.Self() || out.Peer() != b.Self() || in.Plane() != plane || out.Plane() != plane {
+		if in.Peer() != a.Self() || out.Peer() != b.Self() || in.Plane() != plane || out.Plane() != plane ||
+			in.Life() != a.Life() || out.Life() != b.Life() {
 			t.Fatalf("peer or plane wrong: %s %s %s", in.Peer(), out.Peer(), in.Plane())
 		}
 		payload := make([]byte, 1<<20)
