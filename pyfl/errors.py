@@ -15,7 +15,7 @@ class TrainingError(PyflError):
 
 
 class LayoutError(TrainingError, ValueError):
-    """A layout contradicts itself, or a vector does not fit it. A ValueError, so that decoding one reports it as such."""
+    """A layout contradicts itself, or a vector does not fit it. A ValueError, so that decoders report it as theirs."""
 
 
 class ModelMismatch(TrainingError):

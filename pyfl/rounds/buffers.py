@@ -1,0 +1,195 @@
+"""A peer's model memory: base, contribution, result, server state and scratch; and the arithmetic on their segments.
+
+Three models in all, whatever the swarm's size. Vectors are touched by the driver's thread alone, but for the contribution, which the trainer
+fills between `StartTraining` and `Trained`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyfl import kernels
+from pyfl.aggregation import fixedpoint
+from pyfl.aggregation.strategy import Strategy, server_step
+from pyfl.rounds.actions import Part, Place
+from pyfl.rounds.pull import combined_state
+from pyfl.rounds.records import RoundRecord
+from pyfl.training.layout import Layout
+from pyfl.wire import digests
+from pyfl.wire.segments import cut, pieces
+
+__all__ = ["Buffers"]
+
+Flat = NDArray[np.float32]
+
+SCRATCH_BYTES = 24 * 1024 * 1024  # partials on their way in: enough to keep both cores busy on 100 MB models
+
+
+class Buffers:
+    """The memory of one model in one run."""
+
+    def __init__(self, layout: Layout, strategy: Strategy) -> None:
+        self.layout = layout
+        self._step = server_step(strategy)
+        self.segments = cut(layout.size)
+        self.state_segments = cut(layout.trainable_size)
+        self._pieces = [pieces(layout.bounds, s) for s in self.segments]
+        self.base: Flat = np.zeros(layout.size, np.float32)
+        self.contribution: Flat = np.empty(layout.size, np.float32)
+        self.result: Flat = np.empty(layout.size, np.float32)
+        self.state: list[Flat] = [np.zeros(layout.trainable_size, np.float32) for _ in range(self._step.state_vectors)]
+        self.next_state: list[Flat] = [np.empty_like(v) for v in self.state]
+        longest = max(s.size for s in self.segments)
+        count = max(2, min(16, SCRATCH_BYTES // max(1, longest * 4)))
+        self.scratch: list[NDArray[np.int32]] = [np.empty(longest, np.int32) for _ in range(count)]
+        self.base_digests: list[list[bytes]] = []
+        self.result_digests: list[list[bytes]] = []
+        self._record: RoundRecord | None = None
+        self._share = 0.0
+        self._multipliers = self._clips = np.zeros(0, np.float32)
+        self._inverse = np.zeros(0, np.float32)
+        self._ratio = 1.0
+        self._limits: dict[tuple[str, ...], NDArray[np.uint32]] = {}
+        self._finite = True
+
+    # ---- whole models
+
+    def seal_base(self) -> tuple[str, str]:
+        """Take the digests of base and server state: (model, state)."""
+        self.base_digests = [digests.of_vector(self.base), *(digests.of_vector(v) for v in self.state)]
+        return self.digest_of(self.base_digests)
+
+    @staticmethod
+    def digest_of(vectors: list[list[bytes]]) -> tuple[str, str]:
+        """(model, state) digests from segment digests."""
+        return digests.combine(vectors[0]), combined_state(tuple(tuple(v) for v in vectors[1:]))
+
+    def install(self) -> None:
+        """The result is committed: it becomes the base, and the old base the room for the next result."""
+        self.base, self.result = self.result, self.base
+        self.state, self.next_state = self.next_state, self.state
+        self.base_digests, self.result_digests = self.result_digests, self.base_digests
+
+    def announce(self) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        """(the update's exponents, the base weights' exponents, whether the update is finite)."""
+        update, finite = kernels.exponents(self.contribution, self.layout.bounds)
+        weights, _ = kernels.exponents(self.base, self.layout.bounds)
+        return tuple(update.tolist()), tuple(weights.tolist()), finite
+
+    # ---- places
+
+    def view(self, place: Place) -> memoryview:
+        """The bytes at a place."""
+        if place.buffer == "scratch":
+            segment = self.segments[place.segment]
+            return memoryview(self.scratch[place.scratch][: segment.size]).cast("B")
+        return memoryview(self._vector(place.buffer, Part(place.vector, place.segment))).cast("B")
+
+    def _vector(self, buffer: str, part: Part) -> Flat:
+        if part.vector == 0:
+            segment, whole = self.segments[part.segment], self.base if buffer == "base" else self.result
+        else:
+            segment = self.state_segments[part.segment]
+            whole = (self.state if buffer == "base" else self.next_state)[part.vector - 1]
+        return whole[segment.start : segment.stop]
+
+    # ---- one reduce
+
+    def begin(self, record: RoundRecord, me: str) -> None:
+        """The scales of this record apply from now on."""
+        self._record = record
+        member = record.member(me)
+        self._share = member.samples / record.total_samples if member else 0.0
+        self._multipliers = fixedpoint.multipliers(self._share, record.exponents)
+        self._clips = fixedpoint.clips(record.caps)
+        self._inverse = fixedpoint.inverse_scales(record.exponents)
+        self._ratio = fixedpoint.ratio_from_bits(record.ratio_bits)
+        self._limits.clear()
+        self._finite = True
+        self.result_digests = self._no_digests()
+
+    def _no_digests(self) -> list[list[bytes]]:
+        return [[b""] * len(self.segments), *([b""] * len(self.state_segments) for _ in self.state)]
+
+    @property
+    def epoch(self) -> tuple[int, int]:
+        """(round, epoch) of the reduce that the result's memory serves."""
+        return (self._record.number, self._record.epoch) if self._record else (-1, 0)
+
+    def begin_pull(self) -> None:
+        """The result is about to be fetched."""
+        self.result_digests = self._no_digests()
+        self._finite = True
+
+    def fill(self, index: int) -> None:
+        """result[segment] = this peer's quantised contribution, or zero for a receiver."""
+        segment = self.segments[index]
+        total = self._sum(index)
+        if self._share == 0.0:
+            total.fill(0)
+            return
+        bounds, first, last = self._pieces[index]
+        kernels.quantise(
+            total, self.contribution[segment.start : segment.stop], bounds, self._multipliers[first:last], self._clips[first:last]
+        )
+
+    def _sum(self, index: int) -> NDArray[np.int32]:
+        segment = self.segments[index]
+        return self.result[segment.start : segment.stop].view(np.int32)
+
+    def add(self, index: int, scratch: int, contributors: tuple[str, ...]) -> int:
+        """Add a partial if all of it is within what its contributors announced; returns how many values are not."""
+        bounds, first, last = self._pieces[index]
+        partial = self.scratch[scratch][: self.segments[index].size]
+        return kernels.add_bounded(self._sum(index), partial, bounds, self._limit(contributors)[first:last])
+
+    def _limit(self, contributors: tuple[str, ...]) -> NDArray[np.uint32]:
+        if contributors not in self._limits:
+            record = self._record
+            if record is None:
+                raise AssertionError("a partial without a reduce")
+            members = [m for m in record.members if m.peer in contributors]
+            shares = [m.samples / record.total_samples for m in members]
+            self._limits[contributors] = fixedpoint.limits(
+                [m.announced() for m in members], shares, record.exponents, record.caps
+            )
+        return self._limits[contributors]
+
+    def finish(self, index: int) -> None:
+        """result[segment]: the sum becomes the mean update, then the new weights and server state; takes the digests."""
+        segment, boundary = self.segments[index], self.layout.trainable_size
+        bounds, first, last = self._pieces[index]
+        values = self.result[segment.start : segment.stop]
+        base = self.base[segment.start : segment.stop]
+        kernels.dequantise(values, values.view(np.int32), bounds, self._inverse[first:last], self._ratio)
+        trainable = max(0, min(segment.stop, boundary) - segment.start)
+        if trainable:
+            span = slice(segment.start, segment.start + trainable)
+            self._step(
+                values[:trainable], base[:trainable], values[:trainable], [v[span] for v in self.state],
+                [v[span] for v in self.next_state],
+            )  # fmt: skip
+        if trainable < segment.size:  # BatchNorm's statistics and their like: the plain weighted mean
+            kernels.step_plain(values[trainable:], base[trainable:], values[trainable:], 1.0)
+        if segment.size:
+            self._finite &= kernels.exponents(values, np.array([0, segment.size], np.int64))[1]
+        self.result_digests[0][index] = digests.of_segment(values)
+
+    def seal_result(self) -> tuple[str, str, bool]:
+        """(model, state, finite) of the finished result."""
+        for vector, values in enumerate(self.next_state, start=1):
+            self.result_digests[vector] = digests.of_vector(values)
+        return (*self.digest_of(self.result_digests), self._finite)
+
+    # ---- pulls
+
+    def check(self, part: Part, digest: bytes) -> bool:
+        """Whether a fetched segment of the result has the digest it should have."""
+        found = digests.of_segment(self._vector("result", part))
+        self.result_digests[part.vector][part.segment] = found
+        return found == digest
+
+    def offer(self, buffer: str) -> tuple[tuple[bytes, ...], ...]:
+        """The segment digests of base or result, vector by vector."""
+        return tuple(tuple(v) for v in (self.base_digests if buffer == "base" else self.result_digests))

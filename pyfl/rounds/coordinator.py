@@ -1,0 +1,362 @@
+"""A machine's coordinator role: whoever leads the committee turns reports into the next round record.
+
+Level-triggered: after every input `consider` looks at the record and the roster and writes at most one compare-and-set. It holds
+nothing that the ledger or the members' reports cannot give its successor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from pyfl import events
+from pyfl.overlay.protocol import Write
+from pyfl.rounds import drafts
+from pyfl.rounds.actions import Action, Barrier, Observe, Propose
+from pyfl.rounds.deadlines import Recent, bounded
+from pyfl.rounds.messages import Accuse, Held, Report
+from pyfl.rounds.records import CONTROL, HISTORY, ROUND, RUN, RoundRecord, RunRecord
+from pyfl.rounds.roster import Roster
+from pyfl.rounds.view import View
+
+__all__ = ["Coordinator", "committee_size"]
+
+ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
+LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
+VOIDS_TO_STOP = 3
+
+
+def committee_size(peers: int) -> int:
+    """How many voters a swarm of so many peers wants."""
+    return 1 if peers <= 2 else 3 if peers <= 4 else 5
+
+
+class Coordinator:
+    """Dormant unless this peer leads the committee."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.roster = Roster(view)
+        self._active = False
+        self._since = 0.0
+        self._requests = 0
+        self._barrier = 0
+        self._writing = 0
+        self._written: dict[str, int] = {}
+        self._phase: tuple[int, int, str] = (-1, 0, "")
+        self._phase_since = 0.0
+        self._trainings, self._reduces = Recent(), Recent()
+        self._majority_since: float | None = None
+        self._accusations: dict[tuple[str, str], float] = {}
+        self._mismatches = 0
+        self._finishing: float | None = None
+
+    # ---- leadership
+
+    def lead(self) -> list[Action]:
+        """The committee elected this peer: first a barrier, so that every committed record is known."""
+        self._active, self._since = False, self._view.now
+        self._writing, self._finishing = 0, None
+        self._written.clear()
+        self.roster.begin()
+        return self._await_barrier()
+
+    def step_down(self) -> None:
+        """Another peer leads."""
+        self._active, self._barrier, self._writing = False, 0, 0
+
+    def _await_barrier(self) -> list[Action]:
+        self._requests += 1
+        self._barrier = self._requests
+        return [Barrier(self._barrier)]
+
+    def barrier_done(self, name: int, *, ok: bool) -> list[Action]:
+        """The barrier ended; if it failed and this peer still leads, another is tried."""
+        if name != self._barrier or not self._view.leading:
+            return []
+        self._barrier = 0
+        if not ok:
+            return self._await_barrier()
+        self._active = True
+        return self.consider()
+
+    def write_done(self, name: int, *, ok: bool, error: str) -> list[Action]:
+        """A compare-and-set ended. After an unknown outcome a barrier settles what the records are."""
+        if name != self._writing or not self._view.leading:
+            return []
+        self._writing = 0
+        if ok:
+            return self.consider()
+        self._written.clear()
+        if error in ("timeout", "lost", "conflict"):
+            self._active = False
+            return self._await_barrier()
+        return []
+
+    def _write(self, *changes: tuple[str, msgspec.Struct]) -> list[Action]:
+        self._requests += 1
+        self._writing = self._requests
+        versions = self._view.versions
+        writes = tuple(Write(key, versions.get(key, 0), msgspec.msgpack.encode(value)) for key, value in changes)
+        self._written = {key: versions.get(key, 0) + 1 for key, _ in changes}
+        return [Propose(self._writing, writes)]
+
+    # ---- what members say
+
+    def report(self, peer: str, report: Report) -> None:
+        """A member's state."""
+        self.roster.take(peer, report)
+
+    def accuse(self, peer: str, accuse: Accuse) -> None:
+        """A member could not exchange a segment with another."""
+        record = self._view.round
+        if record and (accuse.round, accuse.epoch) == (record.number, record.epoch) and record.phase == "reduce":
+            self._accusations.setdefault((peer, accuse.peer), self._view.now)
+
+    # ---- decisions
+
+    def consider(self) -> list[Action]:
+        """The next write, if the records and reports call for one."""
+        view = self._view
+        if not self._active or self._writing or not view.leading or view.run is None:
+            return []
+        if any(view.versions.get(key, 0) < version for key, version in self._written.items()):
+            return []  # our own write has not come back as a record yet
+        record = view.round
+        if record is None:
+            first = RoundRecord(0, 1, "reduce", model=view.run.model, state=view.run.state)
+            return self._write((ROUND, first))
+        if (record.number, record.epoch, record.phase) != self._phase:
+            self._enter(record)
+        if record.phase == "committed":
+            return self._after_commit(view.run, record)
+        if record.number == 0:
+            return self._commit_round_0(view.run, record)
+        if record.phase == "train":
+            return self._end_training(view.run, record)
+        return self._end_reduce(view.run, record)
+
+    def found(self, run: RunRecord) -> list[Action]:
+        """This peer founded the swarm and knows what it is to train."""
+        if not self._active or self._writing or self._view.run is not None:
+            return []
+        return self._write((RUN, run))
+
+    def _enter(self, record: RoundRecord) -> None:
+        if record.number != self._phase[0]:
+            self._mismatches = 0
+        self._phase = (record.number, record.epoch, record.phase)
+        self._phase_since = self._view.now
+        self._majority_since = None
+        self._accusations.clear()
+        self.roster.moved = dict.fromkeys(self.roster.moved, self._view.now)
+
+    @property
+    def _elapsed(self) -> float:
+        return self._view.now - self._phase_since
+
+    def _settled(self) -> bool:
+        """Every live peer has reported to this coordinator, or had the time to."""
+        silent = self.roster.alive() - self.roster.reports.keys()
+        return not silent or self._view.now - self._since > ELECTION_GRACE_S
+
+    def _commit_round_0(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        alive = self.roster.alive()
+        holders = {p for p in alive if self.roster.have(p) >= 0}
+        wanted = run.voters or committee_size(len(holders))
+        voters = set(self._view.voters)
+        if len(holders) < run.min_peers or len(voters) < wanted or len(voters & holders) < drafts.majority(len(voters)):
+            return []
+        held = Held(0, record.epoch, run.model, record.state)
+        return self._commit(drafts.commit(record, held, sorted(holders), [], 0.0))
+
+    def _commit(self, record: RoundRecord) -> list[Action]:
+        history = self._view.history.after(drafts.committed_entry(record))
+        return self._write((ROUND, record), (HISTORY, history))
+
+    def _after_commit(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        view, control = self._view, self._view.control
+        if control.state == "finished":
+            return []
+        if record.number >= run.rounds or control.state == "stopping":
+            return self._finish(record)
+        if record.voids >= VOIDS_TO_STOP:
+            why = f"{record.voids} rounds in a row, up to {record.number}, had no usable result"
+            return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why)))
+        if control.state == "paused" or not self._settled():
+            return []
+        self.roster.forgive()
+        alive = self.roster.alive()
+        current = {p for p in alive if self.roster.have(p) == record.number}
+        completing = alive & {m.peer for m in record.members}
+        expected = current | completing
+        if len(current) < (run.min_contributors or 1):
+            return []
+        limits = run.deadlines
+        deadline = self._trainings.deadline(2.0, limits.train_floor_s, limits.train_ceiling_s)
+        return self._write((ROUND, drafts.open_round(run, record, expected & set(view.live()), deadline)))
+
+    def _finish(self, record: RoundRecord) -> list[Action]:
+        """After the last commit everyone expected is given time to hold it."""
+        limits = (self._view.run or _impossible()).deadlines
+        self._finishing = self._finishing if self._finishing is not None else self._view.now
+        behind = [p for p in self.roster.alive() if self.roster.have(p) < record.number]
+        if behind and self._view.now - self._finishing < limits.finish_s:
+            self.roster.survey(set(behind), limits, reducing=False)
+            return []
+        finished = msgspec.structs.replace(self._view.control, state="finished", why=f"round {record.number} was the last")
+        return self._write((CONTROL, finished))
+
+    # ---- train
+
+    def _end_training(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        roster, limits = self.roster, run.deadlines
+        roster.survey(set(record.expected), limits, reducing=False)
+        alive = roster.alive()
+        ready = {p: r for p in alive if (r := roster.ready(p)) is not None}
+        able = {p: r for p, r in ready.items() if r.finite}
+        expected = alive & set(record.expected)
+        enough = max(1, record.min_contributors)
+        late = self._elapsed >= (record.train_deadline_s or limits.train_ceiling_s)
+        if not self._settled():
+            return []
+        if expected <= ready.keys() or late:
+            if len(able) >= enough:
+                return self._close(record, able, alive)
+            if len(ready) >= enough:
+                return self._commit(drafts.void(record))
+        if late or len(expected | ready.keys()) < enough:
+            return self._reopen(run, record)
+        return []
+
+    def _close(self, record: RoundRecord, able: dict[str, drafts.Ready], alive: set[str]) -> list[Action]:
+        view = self._view
+        receivers = {p for p in alive - able.keys() if self.roster.have(p) == record.number - 1}
+        sites = {p: info.labels.get("site", "") for p, info in view.peers.items()}
+        for ready in able.values():
+            self._trainings.add(ready.train_s)
+        return self._write((ROUND, drafts.close_training(record, able, receivers, sites, self._elapsed)))
+
+    def _reopen(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        """Too few are left or in time: whoever lives now is expected. While an explicit minimum cannot be met, wait."""
+        self.roster.forgive()
+        expected = {p for p in self.roster.alive() if self.roster.have(p) == record.number - 1}
+        if len(expected) < max(1, run.min_contributors):
+            return []
+        limits = run.deadlines
+        self._trainings.add(self._elapsed)  # the late ones count, or the deadline would never reach them
+        deadline = bounded(2 * self._elapsed, limits.train_floor_s, limits.train_ceiling_s)
+        return self._write((ROUND, drafts.reopen(run, record, expected, deadline)))
+
+    # ---- reduce
+
+    def _end_reduce(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        roster, limits = self.roster, run.deadlines
+        members = {m.peer for m in record.members}
+        roster.survey(members | set(record.expected), limits, reducing=self._settled())
+        self._remove_slowest(members, run)
+        alive = roster.alive()
+        expected = alive & set(record.expected)
+        held = {p: h for p in alive if (h := roster.held(p)) is not None}
+        best, holders = _largest_agreement(held)
+        if best and not best.finite:
+            return self._commit(drafts.void(record))
+        voters = set(self._view.voters)
+        if best and len(holders & expected) >= drafts.majority(len(expected)) and len(holders & voters) >= drafts.majority(len(voters)):
+            return self._commit_when_all_hold(run, record, best, holders, expected)
+        self._majority_since = None
+        if not self._settled():
+            return []
+        dead = members - alive
+        if best and (dead & set(record.expected) or (voters & alive) - set(record.expected) - holders):
+            wanted = expected | (voters & alive)
+            if not record.holders or wanted != set(record.expected):
+                return [*self._removals(record, dead), *self._write((ROUND, drafts.share_result(record, wanted, sorted(holders), best)))]
+        if not best and dead:
+            return self._restart(run, record, dead, set())
+        if expected <= held.keys() and len(holders & expected) < drafts.majority(len(expected)):
+            self._mismatches += 1  # everyone finished, and they do not agree
+            if self._mismatches > 1:
+                return self._commit(drafts.void(record))
+            return self._restart(run, record, dead, set())
+        broken = self._broken_links({m.peer: m.slot for m in record.members}, alive)
+        if broken and best and not record.holders:
+            return self._write((ROUND, drafts.share_result(record, expected, sorted(holders), best)))
+        return self._reroute(run, record, broken) if broken and not best else []
+
+    def _commit_when_all_hold(
+        self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]
+    ) -> list[Action]:
+        now = self._view.now
+        self._majority_since = now if self._majority_since is None else self._majority_since
+        grace = max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
+        scores = [s for p in holders if (s := self.roster.score(p)) is not None]
+        unscored = {p for p in holders if (h := self.roster.held(p)) and h.scores and self.roster.score(p) is None}
+        if (expected <= holders and not unscored) or now - self._majority_since >= grace:
+            self._reduces.add(self._elapsed)
+            return self._commit(drafts.commit(record, best, sorted(holders), scores, self._elapsed))
+        return []
+
+    def _remove_slowest(self, members: set[str], run: RunRecord) -> None:
+        limits = run.deadlines
+        deadline = self._reduces.deadline(4.0, limits.reduce_floor_s, limits.reduce_ceiling_s)
+        if self._elapsed < deadline:
+            return
+        unfinished = [p for p in members & self.roster.alive() - {self._view.me} if not self.roster.held(p)]
+        if unfinished:
+            slowest = min(unfinished, key=lambda p: (self.roster.reports[p].progress if p in self.roster.reports else -1, p))
+            self.roster.lose(slowest, f"the reduce took longer than {deadline:.0f} s and it was the furthest behind")
+
+    def _removals(self, record: RoundRecord, dead: set[str]) -> list[Action]:
+        gone = sorted(dead & set(record.expected))
+        return [Observe(events.PeerRemoved(p, record.number, self.roster.lost.get(p, "it is gone"))) for p in gone]
+
+    def _restart(
+        self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]]
+    ) -> list[Action]:
+        remaining = [m for m in record.members if m.peer not in dead and m.samples]
+        seen = self._removals(record, dead)
+        if len(remaining) < max(1, record.min_contributors):
+            return [*seen, *self._reopen(run, record)]
+        return [*seen, *self._write((ROUND, drafts.restart(record, dead, avoid)))]
+
+    def _broken_links(self, slots: dict[str, int], alive: set[str]) -> set[tuple[int, int]]:
+        """Accused links whose two ends were both heard of since, or had the time to be; one dead end is a removal instead."""
+        now = self._view.now
+        broken: set[tuple[int, int]] = set()
+        for (a, b), since in list(self._accusations.items()):
+            if not {a, b} <= alive & slots.keys():
+                del self._accusations[a, b]
+            elif now - since >= LINK_S or all(self._heard_since(p, since) for p in (a, b)):
+                broken.add((min(slots[a], slots[b]), max(slots[a], slots[b])))
+        return broken
+
+    def _reroute(self, run: RunRecord, record: RoundRecord, broken: set[tuple[int, int]]) -> list[Action]:
+        """A broken link between two peers that both live is avoided; whoever has most of two or more such links is removed."""
+        links = {*record.avoid, *broken}
+        counts = Counter(slot for pair in links for slot in pair)
+        (worst, most), *others = [*counts.most_common(2), (-1, 0)]
+        peer = next((m.peer for m in record.members if m.slot == worst), "")
+        dead: set[str] = set()
+        if most >= 2 and others[0][1] < most and peer and peer != self._view.me:
+            self.roster.lose(peer, f"{most} of its links broke in one round")
+            dead = {peer}
+        return self._restart(run, record, dead, broken)
+
+    def _heard_since(self, peer: str, since: float) -> bool:
+        return peer == self._view.me or self.roster.heard.get(peer, 0.0) > since
+
+
+def _largest_agreement(held: dict[str, Held]) -> tuple[Held | None, set[str]]:
+    groups: dict[tuple[str, str], set[str]] = {}
+    for peer, result in held.items():
+        groups.setdefault((result.model, result.state), set()).add(peer)
+    if not groups:
+        return None, set()
+    holders = max(groups.values(), key=lambda peers: (len(peers), sorted(peers)))
+    return held[min(holders)], holders
+
+
+def _impossible() -> RunRecord:
+    raise AssertionError("a round without a run")

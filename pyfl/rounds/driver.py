@@ -1,0 +1,321 @@
+"""Runs a round machine over an overlay: events in, actions out, segments through the kernels.
+
+The same driver serves the real overlay and the simulated one; what differs is the `Worker`, which trains in a thread or in
+simulated time, and who calls `handle` and `tick`. One caller at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from pyfl import events
+from pyfl.errors import NoSuchPeer, OverlayFull, PyflError
+from pyfl.overlay import protocol as overlay
+from pyfl.rounds import messages
+from pyfl.rounds.actions import (
+    Action, Add, Added, Announce, Barrier, BeginReduce, Build, Built, CancelTransfers, CheckPart, Evaluate, Evaluated, Exit, Fill, Finish,
+    Install, Observe, Offer, PartChecked, PostReceive, PostSend, Propose, ResultReady, Say,
+    StartTraining, StopTraining, Tick, Trained, TransferEnded,
+)  # fmt: skip
+from pyfl.rounds.buffers import Buffers
+from pyfl.rounds.machine import Input, Machine
+from pyfl.rounds.messages import Ready, Score
+from pyfl.rounds.records import ControlRecord, RunRecord
+from pyfl.training.trainer import FlatTrainer, RoundInfo
+
+__all__ = ["Driver", "Worker"]
+
+TAG = b"pyfl"
+
+
+class Worker(Protocol):
+    """Does the long work away from the driver's thread, one job after another, and hands each result to `Driver.handle`."""
+
+    def submit(self, job: Callable[[], Input | None]) -> None:
+        """Run the job; its result, unless None, becomes an input of the driver that owns this worker."""
+        ...
+
+
+class Builder(Protocol):
+    """Makes the trainer for a run; raises a `PyflError` when it cannot."""
+
+    def __call__(self, run: RunRecord) -> FlatTrainer:
+        """Build for the run's app and options."""
+        ...
+
+
+@dataclass(slots=True)
+class _Transfer:
+    action: PostSend | PostReceive
+    sending: bool
+
+
+class Driver:
+    """One peer: its overlay, its machine, its memory, its trainer."""
+
+    def __init__(
+        self,
+        net: overlay.Overlay,
+        worker: Worker,
+        build: Builder,
+        clock: Callable[[], float],
+        observe: Callable[[events.ObservedEvent], None],
+        instance: int,
+    ) -> None:
+        self.net = net
+        self.machine = Machine(net.me, instance)
+        self.exit: Exit | None = None
+        self.buffers: Buffers | None = None
+        self._worker, self._build, self._clock, self._observe = worker, build, clock, observe
+        self._trainer: FlatTrainer | None = None
+        self._transfers: dict[int, _Transfer] = {}
+        self._requests: dict[int, int] = {}
+        self._stop_training = -1
+        self._inputs: deque[Input] = deque()
+        self._stepping = False
+
+    # ---- inputs
+
+    def start(self, proposal: RunRecord | None = None, trainer: FlatTrainer | None = None) -> None:
+        """Begin. A founder proposes its run; its trainer is built already."""
+        self._trainer = trainer
+        for peer in self.net.peers():
+            self.handle(overlay.PeerUp(*(getattr(peer, name) for name in peer.__struct_fields__)))
+        if proposal is not None:
+            self._perform(self.machine.propose(proposal))
+
+    def handle(self, event: overlay.Event | Input) -> None:
+        """Take in one event of the overlay or one result of the worker."""
+        translated = self._translate(event)
+        if translated is not None:
+            self._step(translated)
+
+    def tick(self) -> None:
+        """Time passed; call it four times a second."""
+        self._step(Tick())
+
+    def control(self, control: ControlRecord) -> None:
+        """Write an operator's wish to the ledger."""
+        self._perform([self.machine.control(control)])
+
+    def _step(self, happened: Input) -> None:
+        self._inputs.append(happened)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._inputs:
+                self._perform(self.machine.step(self._inputs.popleft(), self._clock()))
+        finally:
+            self._stepping = False
+
+    def _translate(self, event: overlay.Event | Input) -> Input | None:
+        match event:
+            case overlay.Sent() | overlay.Received():
+                transfer = self._transfers.pop(event.transfer, None)
+                if transfer is None:
+                    return None
+                action = transfer.action
+                return TransferEnded(action.peer, action.tag, action.place, transfer.sending, event.ok, event.error)
+            case overlay.WriteDone():
+                name = self._requests.pop(event.request, 0)
+                return msgspec.structs.replace(event, request=name) if name else None
+            case overlay.BarrierDone():
+                name = self._requests.pop(event.request, 0)
+                return msgspec.structs.replace(event, request=name) if name else None
+            case overlay.Wake():
+                return None
+            case _:
+                return event
+
+    # ---- actions
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            answer = self._do(action)
+            if answer is not None:  # an input like any other: taken in when the actions before it are done
+                self._step(answer)
+
+    def _do(self, action: Action) -> Input | None:  # noqa: PLR0911, PLR0912 - one line an action
+        match action:
+            case PostReceive():
+                self._post(action, sending=False)
+            case PostSend():
+                self._post(action, sending=True)
+            case Fill():
+                self._memory.fill(action.segment)
+            case Add():
+                return self._add(action)
+            case Finish():
+                return self._finish(action)
+            case BeginReduce():
+                self._memory.begin(action.record, self.net.me)
+            case CancelTransfers():
+                self._cancel(action.kinds)
+            case Say():
+                self._say(action)
+            case Observe():
+                self._observe(action.event)
+            case Propose():
+                self._requests[self.net.write(action.writes)] = action.name
+            case Barrier():
+                self._requests[self.net.barrier()] = action.name
+            case Announce():
+                self.net.announce(b"", action.eligible)
+            case Build():
+                self._worker.submit(lambda: self._built(action.run))
+            case StartTraining():
+                self._train(action)
+            case StopTraining():
+                self._stop_training = max(self._stop_training, action.round)
+            case Evaluate():
+                self._evaluate(action)
+            case CheckPart():
+                return PartChecked(action.part, self._memory.check(action.part, action.digest), action.peer)
+            case Offer():
+                vectors = self._memory.offer(action.buffer)
+                self._say(Say(action.peer, messages.PullOffer(action.pull, True, vectors)))
+            case Install():
+                self._install()
+            case Exit():
+                self.exit = self.exit or action
+        return None
+
+    @property
+    def _memory(self) -> Buffers:
+        if self.buffers is None:
+            raise AssertionError("the machine asked for arithmetic before the model was built")
+        return self.buffers
+
+    def _say(self, say: Say) -> None:
+        try:
+            self.net.message(say.peer, TAG, messages.encode(say.message))
+        except (NoSuchPeer, OverlayFull) as error:  # at most once: whoever needs it says it again
+            self._observe(events.FaultSeen("message", f"To {say.peer}: {error}"))
+
+    # ---- transfers
+
+    def _post(self, action: PostSend | PostReceive, *, sending: bool) -> None:
+        tag = action.tag.encode(self._run.run)
+        try:
+            if isinstance(action, PostSend):
+                number = self.net.send(action.peer, tag, self._memory.view(action.place))
+            else:
+                number = self.net.receive(action.peer, tag, self._memory.view(action.place), action.timeout_s)
+        except (NoSuchPeer, OverlayFull) as error:
+            why = "no_peer" if isinstance(error, NoSuchPeer) else "full"
+            self._step(TransferEnded(action.peer, action.tag, action.place, sending, ok=False, error=why))
+            return
+        self._transfers[number] = _Transfer(action, sending)
+
+    def _cancel(self, kinds: str) -> None:
+        """End the transfers of a reduce ("ud") or a pull ("p"); what is served from the base goes on."""
+        for number, transfer in list(self._transfers.items()):
+            if transfer.action.tag.kind in kinds and transfer.action.place.buffer != "base":
+                self._end(number)
+        if "p" in kinds and self.buffers is not None:
+            self.buffers.begin_pull()
+
+    def _end(self, number: int) -> None:
+        self.net.cancel(number)
+        self._transfers.pop(number, None)
+
+    def _install(self) -> None:
+        for number, transfer in list(self._transfers.items()):
+            if transfer.action.place.buffer != "scratch":
+                self._end(number)
+        self._memory.install()
+
+    # ---- arithmetic
+
+    @property
+    def _run(self) -> RunRecord:
+        run = self.machine.view.run
+        if run is None:
+            raise AssertionError("the machine acts on a run that is not known")
+        return run
+
+    def _add(self, action: Add) -> Input:
+        beyond = self._memory.add(action.segment, action.scratch, action.contributors)
+        why = beyond and (
+            f"{beyond} values of segment {action.segment} from {action.peer} are beyond what its {len(action.contributors)} "
+            "contributors announced; the partial was not added."
+        )
+        return Added(*self._memory.epoch, action.segment, action.scratch, action.peer, why or "")
+
+    def _finish(self, action: Finish) -> Input | None:
+        self._memory.finish(action.segment)
+        if not action.last:
+            return None
+        return ResultReady(*self._memory.epoch, *self._memory.seal_result())
+
+    # ---- the trainer
+
+    def _built(self, run: RunRecord) -> Input:
+        """In the worker: the model, its memory and the digests of its initial weights."""
+        try:
+            trainer = self._trainer or self._build(run)
+            self._trainer = trainer
+            buffers = Buffers(trainer.layout, run.strategy)
+            trainer.initial(buffers.base)
+            model, state = buffers.seal_base()
+        except PyflError as error:
+            return Exit(5, str(error))
+        self.buffers = buffers
+        return Built(
+            trainer.layout, model, state, len(buffers.segments), len(buffers.state_segments), len(buffers.state),
+            len(buffers.scratch),
+        )  # fmt: skip
+
+    def _train(self, action: StartTraining) -> None:
+        memory, run, trainer = self._memory, self._run, self._trainer
+        if trainer is None:
+            raise AssertionError("training before the model was built")
+        base, out = _read_only(memory.base), memory.contribution
+        until = self._clock() + 0.9 * action.deadline_s if action.deadline_s else None
+        info = RoundInfo(action.round, run.rounds, action.attempt - 1, run.seed, until, self.net.me)
+
+        def stop() -> bool:
+            return self._stop_training >= action.round or (until is not None and self._clock() >= until)
+
+        def job() -> Input:
+            if self._stop_training >= action.round:
+                return Trained(action.round, None, "the round was over before training began")
+            began = self._clock()
+            try:
+                outcome = trainer.train(base, out, info, stop)
+            except PyflError as error:
+                return Trained(action.round, None, str(error))
+            np.subtract(out, base, out=out)
+            update, weights, finite = memory.announce()
+            loss = outcome.metrics.get("loss")
+            took = self._clock() - began
+            return Trained(action.round, Ready(action.round, max(1, outcome.samples), update, weights, finite, took, loss))
+
+        self._worker.submit(job)
+
+    def _evaluate(self, action: Evaluate) -> None:
+        trainer, weights = self._trainer, _read_only(self._memory.result)
+        if trainer is None:
+            raise AssertionError("evaluation before the model was built")
+
+        def job() -> Input:
+            found = trainer.evaluate(weights, action.share)
+            score = found and Score(action.round, action.epoch, found.samples, float(found.loss_sum), found.correct)
+            return Evaluated(score, action.round, action.epoch)
+
+        self._worker.submit(job)
+
+
+def _read_only(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    view = vector.view()
+    view.flags.writeable = False
+    return view
+
+

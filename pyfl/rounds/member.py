@@ -1,0 +1,411 @@
+"""A machine's member role: train, take part in the reduce, hold, take the commit, fetch what it missed, serve what it holds.
+
+It obeys records only. What it tells the coordinator is a report of its whole state, sent on every change and once a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyfl import events
+from pyfl.rounds.actions import (
+    Action, Added, Announce, BeginReduce, Built, CancelTransfers, Evaluate, Evaluated, Exit, Install, Observe, Offer, PartChecked, Place,
+    PostSend, ResultReady, Say, SegmentTag, StartTraining, StopTraining, Trained, TransferEnded,
+)  # fmt: skip
+from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
+from pyfl.rounds.pull import Pull
+from pyfl.rounds.records import RoundRecord
+from pyfl.rounds.reduction import Reduction
+from pyfl.rounds.view import View
+
+__all__ = ["Member"]
+
+REPORT_S = 1.0
+NOTHING = -1
+
+
+@dataclass(slots=True)
+class _Holding:
+    """A committed model held here."""
+
+    round: int = NOTHING
+    model: str = ""
+    state: str = ""
+
+
+class Member:
+    """One peer as a member of the swarm."""
+
+    def __init__(self, view: View, instance: int) -> None:
+        self._view, self._instance = view, instance
+        self._sizes: Built | None = None
+        self.have = _Holding()
+        self._ready: Ready | None = None
+        self._training: int = NOTHING
+        self.reduction: Reduction | None = None
+        self._held: Held | None = None
+        self._score: Score | None = None
+        self._result: tuple[int, int] | None = None
+        self.pull: Pull | None = None
+        self._pulls = 0
+        self._next_report = 0.0
+        self._pullers: dict[tuple[str, int], str] = {}
+        self._failed_round = NOTHING
+        self.left = False
+
+    # ---- where this peer stands
+
+    def report(self) -> Report:
+        """The whole state, for the coordinator."""
+        record = self._view.round
+        progress = self.reduction.progress if self.reduction else self.pull.progress if self.pull else 0
+        return Report(
+            self._instance, self.have.round, record.number if record else NOTHING, record.epoch if record else 0, progress,
+            self._ready, self._held, self._score,
+        )  # fmt: skip
+
+    def _tell(self) -> list[Action]:
+        self._next_report = self._view.now + REPORT_S
+        return [Say(self._view.leader, self.report())] if self._view.leader else []
+
+    def waiting(self) -> str:
+        """What this peer waits for, by name; empty when it is at work itself."""
+        view, record = self._view, self._view.round
+        if view.run is None:
+            return "the run's record, written by the peer that founded the swarm"
+        if self.have.round == NOTHING and not self.pull:
+            return "its model to be built"
+        if self._training != NOTHING:
+            return ""
+        if self.pull:
+            return f"round {self.pull.round}'s model, from a peer that holds it"
+        if record is None:
+            return "the first round to open"
+        if record.phase == "reduce" and self.reduction and not self.reduction.finished:
+            return ""
+        who = "this peer" if view.leading else (view.leader or "a coordinator, which the committee is electing")
+        return {
+            "train": f"round {record.number}'s other members to train; {who} coordinates",
+            "reduce": f"round {record.number} to be committed by {who}",
+            "committed": f"round {record.number + 1} to be opened by {who}",
+        }[record.phase]
+
+    # ---- records
+
+    def built(self, built: Built) -> list[Action]:
+        """The model exists: the initial one is model 0 if it is the run's, a checkpoint's is what it was committed as."""
+        run = self._view.run
+        if run is None:
+            raise AssertionError("a model was built without a run")
+        self._sizes = built
+        if built.round > 0 or built.model == run.model:
+            self.have = _Holding(built.round, built.model, built.state)
+            seen = Observe(events.ModelInstalled(built.round, built.model, "initial"))
+            return [Announce(True), seen, *self.follow(), *self._tell()]
+        return [*self.follow(), *self._tell()]
+
+    def follow(self) -> list[Action]:
+        """Do what the round's record asks of this peer now."""
+        record, run = self._view.round, self._view.run
+        if record is None or run is None or self._view.me in self._view.control.kicked:
+            return []
+        number = record.number
+        if self.reduction and (self.reduction.record.number, self.reduction.record.epoch) != (number, record.epoch):
+            stale: list[Action] = self._abandon()
+        else:
+            stale = []
+        match record.phase:
+            case "train":
+                return stale + (self._train(record) if self.have.round == number - 1 else self._catch_up(number - 1, record))
+            case "reduce" if number == 0:
+                return stale + ([] if self.have.round == 0 else self._fetch(0, 0, run.model, record.state, record))
+            case "reduce":
+                return stale + self._reduce(record)
+            case "committed":
+                return stale + self._take(record)
+        raise AssertionError(f"phase {record.phase!r}")
+
+    def _catch_up(self, number: int, record: RoundRecord) -> list[Action]:
+        if self.have.round >= number:
+            return []
+        return self._fetch(number, 0, record.base_model, record.base_state, record)
+
+    def _train(self, record: RoundRecord) -> list[Action]:
+        if self._training == record.number or self._failed_round == record.number:
+            return []
+        if self._ready and self._ready.round == record.number:
+            return self._tell()  # trained for an earlier attempt: the update still counts
+        self._training = record.number
+        return [
+            StartTraining(record.number, record.epoch, record.attempt, record.train_deadline_s),
+            Observe(events.TrainingStarted(record.number, record.epoch)),
+        ]
+
+    def trained(self, trained: Trained) -> list[Action]:
+        """Training ended; the update is announced if the round still takes it."""
+        if self._training == trained.round:
+            self._training = NOTHING
+        record = self._view.round
+        if record is None or record.number != trained.round:
+            return self.follow()
+        if trained.ready is None:
+            self._failed_round = trained.round
+            return [Observe(events.FaultSeen("training", trained.why)), *self._tell()]
+        self._ready = trained.ready
+        ended = events.TrainingEnded(
+            trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite
+        )
+        return [Observe(ended), *self._tell(), *self.follow()]
+
+    def _reduce(self, record: RoundRecord) -> list[Action]:
+        view = self._view
+        if self._holds(record):
+            return []
+        wanted = view.me in record.expected and bool(record.holders)
+        if wanted and self._training == NOTHING:
+            digests = [r for r in (record.model, record.state) if r]
+            if len(digests) == 2 and not self.pull:
+                return [*self._abandon(), *self._fetch(record.number, record.epoch, record.model, record.state, record)]
+            return []
+        member = record.member(view.me)
+        if member is None or self.have.round != record.number - 1:
+            stop: list[Action] = [StopTraining(record.number)] if self._training == record.number else []
+            return stop + self._catch_up(record.number - 1, record)
+        if self.reduction:
+            return []
+        if member.samples == 0 and self._training == record.number:
+            return [StopTraining(record.number), *self._enter(record)]
+        if member.samples and (self._ready is None or self._ready.round != record.number):
+            return []  # an earlier life of this peer announced that update; the coordinator sees the new instance and removes it
+        return self._enter(record)
+
+    def _enter(self, record: RoundRecord) -> list[Action]:
+        view, run, sizes = self._view, self._view.run, self._sizes
+        if run is None or sizes is None:
+            raise AssertionError("a reduce without a run or a model")
+        self._forget_result()
+        self.reduction = Reduction(record, view.me, run.tiers, sizes.segments, sizes.scratch)
+        contributors = tuple(m.peer for m in record.members if m.samples)
+        receivers = tuple(m.peer for m in record.members if not m.samples)
+        return [
+            CancelTransfers("udp"),
+            BeginReduce(record),
+            Observe(events.ReduceStarted(record.number, record.epoch, contributors, receivers)),
+            *self.reduction.start(),
+        ]
+
+    def _holds(self, record: RoundRecord) -> bool:
+        return self._held is not None and (self._held.round, self._held.epoch) == (record.number, record.epoch)
+
+    def _forget_result(self) -> None:
+        """The result's memory is about to be written again."""
+        self._held = self._score = self._result = None
+        self._pullers = {key: buffer for key, buffer in self._pullers.items() if buffer == "base"}
+
+    def _abandon(self) -> list[Action]:
+        self.reduction = None
+        return [CancelTransfers("ud")]
+
+    def _take(self, record: RoundRecord) -> list[Action]:
+        """The round is committed: swap the result in, or fetch it."""
+        number = record.number
+        if self.have.round >= number:
+            return []
+        same = (record.model, record.state) == (self.have.model, self.have.state)
+        if (record.void or same) and self.have.round == number - 1:
+            return self._installed(record, "void", swap=False)
+        held = self._held
+        if held and self._result == (number, held.epoch) and (held.model, held.state) == (record.model, record.state):
+            return self._installed(record, "reduced", swap=True)
+        actions: list[Action] = []
+        if held and (held.round, held.epoch) == (number, record.epoch):
+            actions.append(
+                Observe(
+                    events.FaultSeen(
+                        "result", f"Round {number} was committed with model {record.model[:12]}, this peer computed {held.model[:12]}; "
+                        "it takes the committed one. Do all peers run the same build?",
+                    )
+                )
+            )  # fmt: skip
+        return actions + self._fetch(number, 0, record.model, record.state, record)
+
+    def _installed(self, record: RoundRecord, how: str, *, swap: bool) -> list[Action]:
+        number = record.number
+        actions: list[Action] = []
+        if swap:
+            for peer, pull in self._pullers:
+                actions.append(Say(peer, PullOffer(pull, False, why=f"superseded by round {number}")))
+            self._pullers.clear()
+            actions.append(Install(number, record.model, record.state, how, record))
+        self.have = _Holding(number, record.model, record.state)
+        self._ready = self._held = self._score = self._result = None
+        self.reduction = self.pull = None
+        stop: list[Action] = [StopTraining(self._training)] if NOTHING < self._training <= number else []
+        seen = Observe(events.ModelInstalled(number, record.model, how))
+        return [*stop, *actions, Announce(True), seen, *self._tell()]
+
+    # ---- the reduce
+
+    def transfer(self, ended: TransferEnded) -> list[Action]:
+        """A transfer of this peer's reduce or pull ended."""
+        if ended.tag.kind == "p":
+            if ended.sending or self.pull is None or ended.tag.round != self.pull.number:
+                return []
+            return self._pulled(self.pull.ended(ended, self._view.now))
+        reduction = self.reduction
+        if reduction is None or (ended.tag.round, ended.tag.epoch) != (reduction.record.number, reduction.record.epoch):
+            return []
+        if ended.ok:
+            return reduction.ended(ended)
+        return self._accuse(ended.peer, ended.error)
+
+    def added(self, added: Added) -> list[Action]:
+        """A partial was added, or was out of bounds: then its sender is accused, and the segment waits for the next epoch."""
+        reduction = self.reduction
+        if reduction is None or (added.round, added.epoch) != (reduction.record.number, reduction.record.epoch):
+            return []
+        if not added.fault:
+            return reduction.added(added)
+        return [Observe(events.FaultSeen("partial", added.fault)), *self._accuse(added.peer, "bounds")]
+
+    def _accuse(self, peer: str, why: str) -> list[Action]:
+        reduction = self.reduction
+        if reduction is None or not reduction.first_failure(peer):
+            return []
+        number, epoch = reduction.record.number, reduction.record.epoch
+        actions: list[Action] = [Observe(events.LinkAccused(number, epoch, peer, why))]
+        if self._view.leader:
+            actions.append(Say(self._view.leader, Accuse(number, epoch, peer, why)))
+        return actions
+
+    def result(self, result: ResultReady) -> list[Action]:
+        """Every segment is finished: say so."""
+        reduction, record = self.reduction, self._view.round
+        if reduction is None or record is None or (result.round, result.epoch) != (record.number, record.epoch):
+            return []
+        return self._hold(record, result.model, result.state, result.finite)
+
+    def _hold(self, record: RoundRecord, model: str, state: str, finite: bool) -> list[Action]:
+        me = self._view.me
+        sharing = [m.peer for m in record.members]
+        scores = finite and me in sharing
+        self._held = Held(record.number, record.epoch, model, state, finite, scores)
+        self._result = (record.number, record.epoch)
+        actions: list[Action] = [Observe(events.ResultHeld(record.number, record.epoch, model)), *self._tell()]
+        if scores:
+            actions.append(Evaluate(record.number, record.epoch, (sharing.index(me), len(sharing))))
+        return actions + self.follow()
+
+    def evaluated(self, evaluated: Evaluated) -> list[Action]:
+        """The score of the result: the coordinator adds everyone's."""
+        if self._held is None or (self._held.round, self._held.epoch) != (evaluated.round, evaluated.epoch):
+            return []
+        self._score = evaluated.score or Score(evaluated.round, evaluated.epoch, 0, 0.0, None)
+        return self._tell()
+
+    # ---- fetching and serving models
+
+    def _fetch(self, number: int, epoch: int, model: str, state: str, record: RoundRecord) -> list[Action]:
+        if self.pull and (self.pull.round, self.pull.model, self.pull.state) == (number, model, state):
+            return []
+        if self._sizes is None:
+            return []  # not built yet; `follow` comes again when it is
+        likely = [*record.holders, *record.contributors, *(m.peer for m in record.members), *record.expected]
+        known = [p for p in dict.fromkeys(likely) if p in self._view.peers]
+        # every peer begins with another holder, so that many joiners do not pull from one
+        turn = int(self._view.me[:8], 16) % max(1, len(known))
+        candidates = [*known[turn:], *known[:turn], *(p for p in sorted(self._view.peers) if p not in known)]
+        self._pulls += 1
+        self._forget_result()
+        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, candidates)
+        self.reduction = None
+        seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
+        return [CancelTransfers("udp"), *seen, *self.pull.advance(self._view.now)]
+
+    def offer(self, peer: str, offer: PullOffer) -> list[Action]:
+        """A holder answered this peer's pull."""
+        if self.pull is None:
+            return []
+        return self._pulled(self.pull.offered(peer, offer, self._view.now))
+
+    def checked(self, check: PartChecked) -> list[Action]:
+        """A pulled segment was compared with its digest."""
+        if self.pull is None:
+            return []
+        seen: list[Action] = []
+        if not check.ok:
+            why = f"Segment {check.part.segment} from {check.peer} does not have the digest that was committed; asking another holder."
+            seen.append(Observe(events.FaultSeen("pull", why)))
+        return seen + self._pulled(self.pull.checked(check, self._view.now))
+
+    def _pulled(self, actions: list[Action]) -> list[Action]:
+        pull, record = self.pull, self._view.round
+        if pull is None or not pull.done or record is None:
+            return actions
+        self.pull = None
+        if pull.epoch:  # the result of an epoch that is not committed yet
+            if (record.number, record.epoch) == (pull.round, pull.epoch):
+                return actions + self._hold(record, pull.model, pull.state, finite=True)
+            return actions + self.follow()
+        brought = RoundRecord(pull.round, 0, "committed", model=pull.model, state=pull.state)
+        self._training = NOTHING if self._training <= pull.round else self._training
+        return actions + self._installed(brought, "pulled", swap=True) + self.follow()
+
+    def asked(self, peer: str, message: PullOpen) -> list[Action]:
+        """Another peer wants a model: the committed one for anyone, an uncommitted result for those expected to hold it."""
+        record = self._view.round
+        if (message.model, message.state) == (self.have.model, self.have.state):
+            buffer = "base"
+        elif (
+            self._held and record and self._holds(record) and peer in record.expected
+            and (message.model, message.state) == (self._held.model, self._held.state)
+        ):  # fmt: skip
+            buffer = "result"
+        else:
+            return [Say(peer, PullOffer(message.pull, False, why=f"this peer holds round {self.have.round}"))]
+        self._pullers[peer, message.pull] = buffer
+        return [Offer(peer, message.pull, buffer)]
+
+    def wanted(self, peer: str, message: PullWant) -> list[Action]:
+        """Another peer has posted receives for these segments."""
+        buffer = self._pullers.get((peer, message.pull))
+        if buffer is None:
+            return [Say(peer, PullOffer(message.pull, False, why="no such pull is open here; open it again"))]
+        sizes = self._sizes
+        if sizes is None:
+            raise AssertionError("a pull is served without a model")
+        return [
+            PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector))
+            for vector, segment in message.parts
+            if 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
+        ]
+
+    # ---- time and peers
+
+    def tick(self) -> list[Action]:
+        """Report again, and look after a pull that stands still."""
+        actions: list[Action] = []
+        if self._view.now >= self._next_report and self._view.run is not None:
+            actions.extend(self._tell())
+        if self.pull:
+            actions.extend(self.pull.advance(self._view.now))
+            if self.pull.exhausted:
+                self.pull = None
+                actions.extend(self.follow())
+        return actions
+
+    def gone(self, peer: str) -> list[Action]:
+        """A peer went: nothing more is expected of it."""
+        self._pullers = {key: value for key, value in self._pullers.items() if key[0] != peer}
+        return self._pulled(self.pull.lost(peer, self._view.now)) if self.pull else []
+
+    def led(self) -> list[Action]:
+        """There is another coordinator: tell it everything."""
+        return self._tell()
+
+    def leave(self, code: int, why: str) -> list[Action]:
+        """Nothing is left to do here."""
+        if self.left:
+            return []
+        self.left = True
+        return [Exit(code, why)]

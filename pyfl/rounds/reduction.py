@@ -1,0 +1,163 @@
+"""One member's part in one reduce: which segment to fill, receive, add, send up, send down and finish, and when.
+
+Pure: transfers that ended go in, actions come out. Memory beside the result is `scratch` segments. Receives for partials are posted in
+ascending order of (segment, child), so the lowest unfinished segment has buffers everywhere and the swarm cannot deadlock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from pyfl.rounds.actions import Action, Add, Added, Fill, Finish, Place, PostReceive, PostSend, SegmentTag, TransferEnded
+from pyfl.rounds.records import RoundRecord
+from pyfl.tiers import Tiers, plan_segment
+
+__all__ = ["Reduction"]
+
+SENDS_AHEAD = 8  # leaf segments on their way up at once: enough to keep a link full, few enough to stay in order
+
+
+@dataclass(slots=True)
+class _Segment:
+    """What is left to do for one segment."""
+
+    parent: str | None
+    partials: dict[str, tuple[str, ...]]
+    """Children that will send a partial, and the contributors in it."""
+    children: tuple[str, ...]
+    contributes: bool
+    """This subtree has something to send up."""
+    filled: bool = False
+    awaited: set[str] = field(default_factory=set[str])
+    down: int = 0
+
+
+class Reduction:
+    """The state of one reduce at one member."""
+
+    def __init__(self, record: RoundRecord, me: str, tiers: Tiers, segments: int, scratch: int) -> None:
+        """`segments`: how many the model has; `scratch`: how many buffers of a segment there are (at least 1)."""
+        self.record = record
+        self.progress = 0
+        self._round, self._epoch = record.number, record.epoch
+        self._segments = [_situation(record, me, tiers, index) for index in range(segments)]
+        self._unfinished = segments
+        self._free = deque(range(scratch))
+        self._partials = deque(
+            (index, child) for index, segment in enumerate(self._segments) for child in segment.partials
+        )
+        self._leaves = deque(
+            index for index, segment in enumerate(self._segments) if not segment.partials and segment.contributes
+        )
+        self._rising = 0
+        self._failed: set[str] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Every segment has its result."""
+        return self._unfinished == 0
+
+    def start(self) -> list[Action]:
+        """The first actions."""
+        actions: list[Action] = []
+        for index, segment in enumerate(self._segments):
+            segment.awaited = set(segment.partials)
+            if segment.partials or segment.contributes:
+                continue
+            if segment.parent is None:  # a root without any contributor below it or at it
+                actions.append(Fill(index))
+                actions.extend(self._descend(index))
+            else:
+                actions.append(self._await_result(index))
+        return actions + self._advance()
+
+    def ended(self, transfer: TransferEnded) -> list[Action]:
+        """A transfer of this reduce succeeded."""
+        self.progress += 1
+        index, segment = transfer.tag.segment, self._segments[transfer.tag.segment]
+        if transfer.tag.kind == "u" and transfer.sending:
+            self._rising -= 1
+            return [self._await_result(index), *self._advance()]
+        if transfer.tag.kind == "u":
+            return [Add(index, transfer.place.scratch, transfer.peer, segment.partials[transfer.peer])]
+        if not transfer.sending:
+            return self._descend(index)
+        segment.down -= 1
+        return self._finish(index) if segment.down == 0 else []
+
+    def added(self, added: Added) -> list[Action]:
+        """A partial is in the sum; its scratch is free again."""
+        segment = self._segments[added.segment]
+        segment.awaited.discard(added.peer)
+        self._free.append(added.scratch)
+        return self._advance() if segment.awaited else [*self._ascend(added.segment), *self._advance()]
+
+    def _advance(self) -> list[Action]:
+        """Post what buffers and the window allow, lowest segments first."""
+        actions: list[Action] = []
+        while self._partials and self._free:
+            index, child = self._partials.popleft()
+            if not self._segments[index].filled:
+                self._segments[index].filled = True
+                actions.append(Fill(index))
+            place = Place("scratch", index, scratch=self._free.popleft())
+            actions.append(PostReceive(child, self._tag("u", index), place))
+        while self._leaves and self._rising < SENDS_AHEAD:
+            index = self._leaves.popleft()
+            actions.append(Fill(index))
+            actions.extend(self._ascend(index))
+        return actions
+
+    def _ascend(self, index: int) -> list[Action]:
+        """The partial is whole: it goes up, or at the root it is the result."""
+        parent = self._segments[index].parent
+        if parent is None:
+            return self._descend(index)
+        self._rising += 1
+        return [PostSend(parent, self._tag("u", index), Place("result", index))]
+
+    def _await_result(self, index: int) -> Action:
+        parent = self._segments[index].parent
+        if parent is None:
+            raise AssertionError(f"the root of segment {index} waits for a result from above")
+        return PostReceive(parent, self._tag("d", index), Place("result", index))
+
+    def _descend(self, index: int) -> list[Action]:
+        segment = self._segments[index]
+        segment.down = len(segment.children)
+        if not segment.children:
+            return self._finish(index)
+        return [PostSend(child, self._tag("d", index), Place("result", index)) for child in segment.children]
+
+    def _finish(self, index: int) -> list[Action]:
+        self._unfinished -= 1
+        return [Finish(index, last=self._unfinished == 0)]
+
+    def _tag(self, kind: str, index: int) -> SegmentTag:
+        return SegmentTag(kind, self._round, self._epoch, index)
+
+    def first_failure(self, peer: str) -> bool:
+        """True once a peer: its transfers fail together, and one accusation is enough."""
+        if peer in self._failed:
+            return False
+        self._failed.add(peer)
+        return True
+
+
+def _situation(record: RoundRecord, me: str, tiers: Tiers, index: int) -> _Segment:
+    slots = {member.slot: member for member in record.members}
+    own = next(member.slot for member in record.members if member.peer == me)
+    plan = plan_segment(tiers, record.slots, frozenset(slots), index, frozenset(record.avoid))
+    partials: dict[str, tuple[str, ...]] = {}
+    for child in plan.children[own]:
+        contributors = tuple(slots[slot].peer for slot in plan.subtree(child) if slots[slot].samples)
+        if contributors:
+            partials[slots[child].peer] = contributors
+    parent = plan.parent[own]
+    return _Segment(
+        parent=slots[parent].peer if parent >= 0 else None,
+        partials=partials,
+        children=tuple(slots[child].peer for child in plan.children[own]),
+        contributes=bool(slots[own].samples) or bool(partials),
+    )

@@ -1,0 +1,67 @@
+"""What a peer knows of the swarm: the live members, the ledger's records and who leads. Shared by both roles of a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pyfl.errors import MessageError
+from pyfl.overlay.protocol import PeerInfo, Record
+from pyfl.rounds.records import CONTROL, HISTORY, ROUND, RUN, ControlRecord, HistoryRecord, RoundRecord, RunRecord
+
+__all__ = ["View"]
+
+_DECODERS = {
+    RUN: msgspec.msgpack.Decoder(RunRecord),
+    ROUND: msgspec.msgpack.Decoder(RoundRecord),
+    HISTORY: msgspec.msgpack.Decoder(HistoryRecord),
+    CONTROL: msgspec.msgpack.Decoder(ControlRecord),
+}
+
+
+@dataclass(slots=True)
+class View:
+    """Mutable; written by the machine as events come in, read by the member and the coordinator."""
+
+    me: str
+    now: float = 0.0
+    peers: dict[str, PeerInfo] = field(default_factory=dict[str, PeerInfo])
+    leader: str = ""
+    leading: bool = False
+    voters: tuple[str, ...] = ()
+    run: RunRecord | None = None
+    round: RoundRecord | None = None
+    history: HistoryRecord = HistoryRecord()
+    control: ControlRecord = ControlRecord()
+    versions: dict[str, int] = field(default_factory=dict[str, int])
+
+    def live(self) -> set[str]:
+        """The live members with this peer."""
+        return {self.me, *self.peers}
+
+    def accept(self, record: Record) -> bool:
+        """Take a record in; False if it is none of ours or not newer. Raises `MessageError` for unreadable bytes."""
+        decoder = _DECODERS.get(record.key)
+        if decoder is None or record.version <= self.versions.get(record.key, 0):
+            return False
+        try:
+            value = decoder.decode(record.value)
+        except msgspec.DecodeError as error:
+            raise MessageError(
+                f"Record {record.key!r} version {record.version} cannot be read: {error}. "
+                "Expected this version's records; does every peer run the same pyfl?"
+            ) from error
+        self.versions[record.key] = record.version
+        match value:
+            case RunRecord():
+                self.run = value
+            case RoundRecord():
+                self.round = value
+            case HistoryRecord():
+                self.history = value
+            case ControlRecord():
+                self.control = value
+            case _:
+                raise AssertionError(f"record {record.key!r} decoded to {type(value).__name__}")
+        return True
