@@ -1,19 +1,22 @@
-"""An app: what a swarm trains. A value that makes this peer's trainer from its place among the peers and some options."""
+"""An app: what a swarm trains. A value that makes a peer's trainer from its place among the peers and options."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from pyfl.datasets.dataset import Dataset
 from pyfl.datasets.partitions import parse
 from pyfl.errors import AppError
 from pyfl.training.arrays import from_trainer
 from pyfl.training.layout import Layout
-from pyfl.training.trainer import FlatTrainer, Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pyfl.datasets.dataset import Dataset
+    from pyfl.training.trainer import FlatTrainer, Trainer
 
 __all__ = ["App", "Assignment", "Option"]
 
@@ -27,7 +30,7 @@ DEFAULT_PARTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """This peer's part of the data: number `index` of `of`, divided under `seed`."""
+    """Part of the data for one peer: number `index` of `of`, divided under `seed`."""
 
     index: int
     of: int
@@ -51,7 +54,7 @@ class App:
     """Returns a trainer; the way in for anything but Keras."""
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     local: frozenset[str] = frozenset()
-    """Options that say how this peer computes, not what the swarm computes: peers may differ in them. `threads` is one."""
+    """Options that say how this peer computes, not what the swarm does: peers may differ in them, as in `threads`."""
     positional: str = ""
     """The option that an argument without a name sets, as in `onehot:64MB`."""
     name: str = ""
@@ -59,12 +62,14 @@ class App:
     def __post_init__(self) -> None:
         keras = self.model is not None
         if keras and (self.data is None) == (self.own_data is None):
-            raise AppError("An App with a model takes either data (divided by `partition`) or own_data (this peer's alone).")
+            raise AppError(
+                "An App with a model takes either data (divided by `partition`) or own_data (this peer's alone)."
+            )
         if keras == (self.trainer is not None):
             raise AppError("An App takes either a model (with data or own_data) or a trainer; give one of them.")
 
     def settings(self, options: Mapping[str, Option] | None = None) -> dict[str, Option]:
-        """All options with their values: the defaults under `options`. Raises `AppError` for an unknown name or a bad value."""
+        """Return all options: the defaults under `options`. Raises `AppError` for an unknown name or a bad value."""
         known = {**(KERAS_OPTIONS if self.model is not None else {}), **self.options}
         for name, value in (options or {}).items():
             if name not in known:
@@ -75,12 +80,12 @@ class App:
         return known
 
     def record(self, options: Mapping[str, Option] | None = None) -> dict[str, Option]:
-        """The options that all peers must share, for the run record."""
+        """Return the options that all peers must share, for the run record."""
         local = self.local | {"threads"} if self.model is not None else self.local
         return {name: value for name, value in sorted(self.settings(options).items()) if name not in local}
 
     def with_options(self, options: Mapping[str, Option]) -> App:
-        """The same app with other defaults."""
+        """Return the same app with other defaults."""
         return replace(self, options={**self.options, **self.settings(options)})
 
     def build(
@@ -91,7 +96,7 @@ class App:
         options: Mapping[str, Option] | None = None,
         peer: str = "",
     ) -> FlatTrainer:
-        """Make this peer's trainer. Without `index`, one is derived from the id `peer`; without `of`, there are 6 parts.
+        """Make this peer's trainer. Without `index`, it derives from the id `peer`; without `of`, there are 6 parts.
 
         Raises `AppError`, `DataError` and `TrainingError`.
         """

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.apps.app import App, Assignment, Option
 from pyfl.training.trainer import Evaluation, RoundInfo, TrainResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = ["LinearTrainer", "app"]
 
@@ -16,7 +20,7 @@ NOISE = 0.1
 
 
 class LinearTrainer:
-    """Learns y = x w + b from this peer's samples; all peers' samples come from the same w and b, drawn from the seed."""
+    """Learns y = x w + b from this peer's samples; all peers' come from the same w and b, drawn from the seed."""
 
     names = ("weights", "bias")
 
@@ -38,7 +42,7 @@ class LinearTrainer:
         """Zeros."""
         return [np.zeros_like(self.true_weights), np.zeros(1, np.float32)]
 
-    def train(self, weights: list[NDArray[np.float32]], round: RoundInfo) -> TrainResult:
+    def train(self, weights: list[NDArray[np.float32]], round: RoundInfo) -> TrainResult:  # noqa: A002, ARG002
         """Take `steps` full-batch gradient steps, in place."""
         w, b = weights
         x, y = self._train

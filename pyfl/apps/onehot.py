@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.apps.app import App, Assignment, Option
 from pyfl.errors import AppError
 from pyfl.training.layout import Layout, TensorSpec
 from pyfl.training.trainer import Evaluation, Flat, RoundInfo, TrainOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = ["OneHotTrainer", "app", "read_probes"]
 
@@ -26,10 +30,14 @@ class OneHotTrainer:
     `stop`; reports `samples` samples, so that every contributor weighs the same.
     """
 
-    def __init__(self, size_bytes: int, coordinate: int, *, stride: int, tensors: int, train_s: float, samples: int) -> None:
+    def __init__(
+        self, size_bytes: int, coordinate: int, *, stride: int, tensors: int, train_s: float, samples: int
+    ) -> None:
         values = size_bytes // 4
         if not 1 <= tensors <= values:
-            raise AppError(f"onehot: {size_bytes} bytes do not make {tensors} tensors of float32; expected 1 to {values}.")
+            raise AppError(
+                f"onehot: {size_bytes} bytes do not make {tensors} tensors of float32; expected 1 to {values}."
+            )
         if not 0 <= coordinate < stride <= values:
             raise AppError(
                 f"onehot: coordinate {coordinate}, stride {stride}, {values} values; expected coordinate < stride <= values."
@@ -46,7 +54,7 @@ class OneHotTrainer:
         """All zeros, so that after one round the model is the mean of the probes."""
         out.fill(0.0)
 
-    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
+    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:  # noqa: ARG002
         """Write the base plus this peer's probes; see `FlatTrainer.train`."""
         end = time.monotonic() + self._train_s
         while (left := end - time.monotonic()) > 0 and not stop():
@@ -55,7 +63,7 @@ class OneHotTrainer:
         out[self._probe] += np.float32(1.0)
         return TrainOutcome(self._samples, {})
 
-    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:
+    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:  # noqa: ARG002
         """Nothing is held out."""
         return None
 
@@ -64,7 +72,7 @@ def read_probes(update: NDArray[np.floating], stride: int, peers: int) -> NDArra
     """How often each peer was counted, read from its probes in `update` (the model after minus before).
 
     Returns float64[peers], 1/n for each of n equally weighted contributors and 0 for others. Raises `AppError` when the
-    probes of one peer differ between strides by more than rounding, or when there is a value at a place that is nobody's.
+    probes of one peer differ between strides by more than rounding, or a place that is nobody's has a value.
     """
     rows = update[: len(update) // stride * stride].reshape(-1, stride)
     first = rows[0].astype(np.float64)
@@ -72,7 +80,8 @@ def read_probes(update: NDArray[np.floating], stride: int, peers: int) -> NDArra
     if len(off):
         row, column = (int(place) for place in off[0])
         raise AppError(
-            f"Peer {column} was counted {rows[row, column]} in stride {row} but {first[column]} in stride 0; expected the same."
+            f"Peer {column} was counted {rows[row, column]} in stride {row} but {first[column]} in stride 0; "
+            "expected the same."
         )
     nobody = np.flatnonzero(np.abs(first[peers:]) > 1e-4)
     if len(nobody):

@@ -24,7 +24,7 @@ BUILT_IN = {
 def load_app(text: str) -> App:
     """Load `digits`, `onehot:64MB,train_s=0.2` or `package.module:name[:options]`.
 
-    Options are separated by commas, each `name=value`; the first may stand without its name where the app has a main one.
+    Options are separated by commas, each `name=value`; the first may lack its name where the app has a main one.
     A module is looked for in the current directory too. Raises `AppError`.
     """
     name, _, arguments = text.strip().partition(":")

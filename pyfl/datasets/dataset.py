@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Dataset", "stratified_split"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Samples along axis 0; labels are integers 0..classes-1. Raises `DataError` when the arrays do not fit together."""
+    """Samples along axis 0; labels are integers 0..classes-1. Raises `DataError` when arrays do not fit."""
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int32]

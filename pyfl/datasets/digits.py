@@ -6,6 +6,9 @@ E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machin
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy as np
 
 from pyfl.datasets.dataset import Dataset, stratified_split
@@ -24,10 +27,13 @@ def digits() -> Dataset:
     Raises `DataError` where scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import load_digits
+        # By name, and so untyped: scikit-learn has no annotations.
+        load_digits: Any = importlib.import_module("sklearn.datasets").load_digits
     except ImportError as error:
-        raise DataError(f"The digits come with scikit-learn, which could not be imported: {error}. Install scikit-learn.") from error
-    images, labels = load_digits(return_X_y=True)  # pyright: ignore[reportUnknownVariableType]
+        raise DataError(
+            f"The digits come with scikit-learn, which could not be imported: {error}. Install scikit-learn."
+        ) from error
+    images, labels = load_digits(return_X_y=True)
     x = (np.asarray(images) / 16.0).astype(np.float32).reshape(-1, 8, 8, 1)
     y = np.asarray(labels).astype(np.int32)
     train, test = stratified_split(y, HELD_OUT, SPLIT_SEED)

@@ -45,7 +45,7 @@ class Partitioner(msgspec.Struct, frozen=True):
         return [np.sort(part) for part in parts]
 
     def __str__(self) -> str:
-        """What `parse` reads."""
+        """Print it as `parse` reads it."""
         return ":".join([self.name, *(repr(argument).removesuffix(".0") for argument in self.arguments)])
 
 
@@ -65,15 +65,15 @@ def register(name: str) -> Callable[[Divide], Divide]:
 
 
 def iid() -> Partitioner:
-    """Samples dealt at random, equally many to each peer, within one."""
+    """Deal samples at random, equally many to each peer, within one."""
     return Partitioner("iid")
 
 
 def dirichlet(alpha: float) -> Partitioner:
-    """Each class divided in proportions drawn from Dirichlet(alpha): the smaller alpha, the more the peers differ.
+    """Divide each class in proportions drawn from Dirichlet(alpha): the smaller alpha, the more the peers differ.
 
-    Hsu, Qi and Brown, Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification, 2019
-    (arXiv:1909.06335), in the form of NIID-Bench (Li et al., 2021, arXiv:2102.02079). A peer left without samples gets
+    Hsu, Qi and Brown, Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification,
+    2019 (arXiv:1909.06335), in the form of NIID-Bench (Li et al., 2021, arXiv:2102.02079). A peer left without samples gets
     one from the peer that has most.
     """
     if not (alpha > 0 and math.isfinite(alpha)):
@@ -82,18 +82,24 @@ def dirichlet(alpha: float) -> Partitioner:
 
 
 def pathological(classes_per_peer: int) -> Partitioner:
-    """Each peer sees only so many classes; a class is divided equally among the peers that see it.
+    """Show each peer only so many classes; a class is divided equally among the peers that see it.
 
     After McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data, 2017
     (arXiv:1602.05629). Classes are dealt in turn, so that each is seen by someone once peers x classes_per_peer reach
     the number of classes; below that the classes that nobody sees are left out.
     """
     if not float(classes_per_peer).is_integer() or classes_per_peer < 1:
-        raise DataError(f"pathological's classes per peer is {classes_per_peer}; expected a whole number of at least 1.")
+        raise DataError(
+            f"pathological's classes per peer is {classes_per_peer}; expected a whole number of at least 1."
+        )
     return Partitioner("pathological", (int(classes_per_peer),))
 
 
-_constructors: dict[str, Callable[..., Partitioner]] = {"iid": iid, "dirichlet": dirichlet, "pathological": pathological}
+_constructors: dict[str, Callable[..., Partitioner]] = {
+    "iid": iid,
+    "dirichlet": dirichlet,
+    "pathological": pathological,
+}
 
 
 def parse(text: str) -> Partitioner:
@@ -111,7 +117,9 @@ def parse(text: str) -> Partitioner:
     try:
         return construct(*numbers)
     except TypeError as error:
-        raise DataError(f"Partitioner {name!r} takes other arguments than in {text!r}; as in iid, dirichlet:0.5, pathological:2.") from error
+        raise DataError(
+            f"Partitioner {name!r} takes other arguments than in {text!r}; as in iid, dirichlet:0.5, pathological:2."
+        ) from error
 
 
 def _known() -> str:

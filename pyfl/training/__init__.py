@@ -1,4 +1,4 @@
-"""Training: what a peer does with its own data between two committed models. TensorFlow is imported only by `keras_trainer`."""
+"""Training: what a peer does with its own data between two committed models. Only `keras_trainer` needs TensorFlow."""
 
 from pyfl.training.arrays import from_trainer
 from pyfl.training.layout import Layout, TensorSpec

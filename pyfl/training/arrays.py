@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.errors import ModelMismatch, TrainingError
 from pyfl.training.layout import Layout, TensorSpec
 from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, Trainer, TrainOutcome, TrainResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["from_trainer"]
 
@@ -31,7 +35,9 @@ class _ArrayTrainer:
         names = _names(trainer, first)
         for name, array in zip(names, first, strict=True):
             _check_float32(name, array, "initial_weights")
-        self._layout = Layout(tuple(TensorSpec(name, tuple(array.shape)) for name, array in zip(names, first, strict=True)))
+        self._layout = Layout(
+            tuple(TensorSpec(name, tuple(array.shape)) for name, array in zip(names, first, strict=True))
+        )
         # Kept, as a trainer may draw its weights anew on every call; the driver asks once or twice.
         self._first = [array.copy() for array in first]
 
@@ -43,18 +49,20 @@ class _ArrayTrainer:
         for view, array in zip(self._layout.views(out), self._first, strict=True):
             np.copyto(view, array)
 
-    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
+    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:  # noqa: ARG002
         # The trainer gets views of `out`, which it may change in place: no copy beyond the one into `out`.
         # `stop` cannot reach into a foreign loop; the deadline in `info` can.
         np.copyto(out, base)
         views = self._layout.views(out)
         result = self._trainer.train(list(views), info)
         if not isinstance(cast("Any", result), TrainResult):
-            raise TrainingError(f"train returned {type(result).__name__}; expected pyfl.TrainResult(weights, samples, metrics).")
+            raise TrainingError(
+                f"train returned {type(result).__name__}; expected pyfl.TrainResult(weights, samples, metrics)."
+            )
         self._take(result.weights, views, out)
         return TrainOutcome(_samples(result.samples), _metrics(result.metrics))
 
-    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:
+    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:  # noqa: ARG002
         evaluate = getattr(self._trainer, "evaluate", None)
         if evaluate is None:
             return None
@@ -82,7 +90,7 @@ class _ArrayTrainer:
                     "Return the arrays in the order and the shapes in which they came."
                 )
         foreign = [(view, array) for view, array in zip(views, weights, strict=True) if view is not array]
-        # An array that lies in `out` but is not its own view (a slice, another tensor's) must not be overwritten before it is read.
+        # An array that lies in `out` but is not its own view (a slice, another's) is read before it is overwritten.
         safe = [(view, array.copy() if np.may_share_memory(array, out) else array) for view, array in foreign]
         for view, array in safe:
             np.copyto(view, array)
@@ -100,16 +108,19 @@ def _names(trainer: Trainer, arrays: Sequence[object]) -> list[str]:
 def _check_float32(name: str, array: object, where: str) -> None:
     if not isinstance(array, np.ndarray):
         raise ModelMismatch(f"{where} returned {type(array).__name__} for {name}; expected a float32 NumPy array.")
-    if array.dtype != np.float32:
+    kind = cast("NDArray[Any]", array).dtype
+    if kind != np.float32:
         raise ModelMismatch(
-            f"{where} returned {name} as {array.dtype}; expected float32. Convert it with array.astype(np.float32)."
+            f"{where} returned {name} as {kind}; expected float32. Convert it with array.astype(np.float32)."
         )
 
 
 def _samples(samples: object) -> int:
-    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 0:
-        raise TrainingError(f"train reported samples={samples!r}; expected how many samples it processed, an int of at least 0.")
-    return int(samples)
+    if isinstance(samples, bool) or not isinstance(samples, SupportsIndex) or index(samples) < 0:
+        raise TrainingError(
+            f"train reported samples={samples!r}; expected how many samples it processed, an int of at least 0."
+        )
+    return index(samples)
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -2,25 +2,29 @@
 
 A hand-written `tf.function` loop over data held as tensors is 2-3 times as fast as `fit` on small models. One round's
 training is a function of the base weights and the round alone: batch order, layers' random states, optimizer slots and
-the step counter of learning-rate schedules are set from (seed, round, attempt, peer) each time, and nothing is carried over.
+the step of learning-rate schedules are set from (seed, round, attempt, peer) each time; nothing is carried over.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.errors import DataError, TrainingError
 from pyfl.training.keras_optimizer import OptimizerReset
 from pyfl.training.keras_variables import FlatVariables
-from pyfl.training.layout import Layout
 from pyfl.training.seeds import generator
-from pyfl.training.tensorflow_runtime import import_keras
+from pyfl.training.tensorflow_runtime import import_tensorflow
 from pyfl.training.trainer import Evaluation, Flat, RoundInfo, TrainOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pyfl.training.layout import Layout
 
 __all__ = ["KerasTrainer"]
 
@@ -32,8 +36,8 @@ EVALUATION_BATCH = 256
 class KerasTrainer:
     """Trains and evaluates a compiled Keras model on this peer's data.
 
-    `x`, `y` (and `x_test`, `y_test`, the held-out data that all peers share) are arrays, or tuples or dicts of arrays for
-    models with several inputs; axis 0 counts samples. Any loss and optimizer; regularisation and `add_loss` count.
+    `x`, `y` (and `x_test`, `y_test`, the held-out data that all peers share) are arrays, or tuples or dicts of arrays
+    for models with several inputs; axis 0 counts samples. Any loss and optimizer; regularisation and `add_loss` count.
 
     Raises `NoTrainableWeights`, `ModelMismatch`, `DataError` and `TrainingError`.
     """
@@ -49,25 +53,23 @@ class KerasTrainer:
         local_epochs: int = 1,
         batch_size: int = 32,
     ) -> None:
-        import_keras()
-        import tensorflow as tf  # pyright: ignore[reportMissingTypeStubs]
-
+        tf = import_tensorflow()
         if local_epochs < 1 or batch_size < 1:
             raise TrainingError(f"local_epochs is {local_epochs} and batch_size {batch_size}; both must be at least 1.")
         if not getattr(model, "compiled", False):
             raise TrainingError(
                 f"Model {model.name!r} is not compiled, so it has no loss. Call model.compile(optimizer=..., loss=...)."
             )
-        self._tf: Any = tf
+        self._tf = tf
         self._model = model
         self._local_epochs = local_epochs
         self._batch_size = batch_size
         self.samples = _count_samples(x, y, "training data")
         if self.samples == 0:
             raise DataError("This peer has no training samples. Give it a share of the data, or fewer peers.")
-        self._data = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        self._data: Any = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         if not model.built:
-            model(tf.nest.map_structure(lambda array: array[:1], self._data[0]), training=False)
+            model(self._batch(tf.range(1))[0], training=False)
         self._variables = FlatVariables(model)
         self._optimizer = OptimizerReset(model.optimizer, model.trainable_variables)
         self._layer_seeds = [v for v in model.non_trainable_variables if str(v.path).endswith("seed_generator_state")]
@@ -77,7 +79,7 @@ class KerasTrainer:
         self.held_out = 0
         if x_test is not None:
             self.held_out = _count_samples(x_test, y_test, "held-out data")
-            self._test = tf.nest.map_structure(tf.convert_to_tensor, (x_test, y_test))
+            self._test: Any = tf.nest.map_structure(tf.convert_to_tensor, (x_test, y_test))
             self._judge = _judge(model, y_test)
             self._measure = self._trace_evaluation()
         self._batches_a_chunk = 1
@@ -143,18 +145,21 @@ class KerasTrainer:
         loss_sum, correct = self._measure(self._tf.constant(first), self._tf.constant(last))
         return Evaluation(last - first, float(loss_sum), int(correct) if self._judge else None)
 
+    def _batch(self, chosen: Any) -> tuple[Any, Any]:
+        def take(array: Any) -> Any:
+            return self._tf.gather(array, chosen)
+
+        return self._tf.nest.map_structure(take, self._data)
+
     def _trace_training(self) -> Any:
         tf, model, size, samples = self._tf, self._model, self._batch_size, self.samples
-        x, y = self._data
-        take = tf.nest.map_structure
         index = tf.TensorSpec((), tf.int32)
 
         @tf.function(input_signature=[tf.TensorSpec((samples,), tf.int32), index, index], autograph=False)
         def run(order: Any, first: Any, last: Any) -> Any:
             def batch(number: Any, loss_sum: Any) -> tuple[Any, Any]:
                 chosen = order[number * size : tf.minimum((number + 1) * size, samples)]
-                batch_x = take(lambda array: tf.gather(array, chosen), x)
-                batch_y = take(lambda array: tf.gather(array, chosen), y)
+                batch_x, batch_y = self._batch(chosen)
                 with tf.GradientTape() as tape:
                     predicted = model(batch_x, training=True)
                     loss = model.compute_loss(x=batch_x, y=batch_y, y_pred=predicted, training=True)
@@ -163,10 +168,10 @@ class KerasTrainer:
                 model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
                 return number + 1, loss_sum + tf.cast(loss, tf.float32) * tf.cast(tf.size(chosen), tf.float32)
 
-            _, total = tf.while_loop(
-                lambda number, _: number < last, batch, (first, tf.constant(0.0)), parallel_iterations=1
-            )
-            return total
+            def left(number: Any, _: Any) -> Any:
+                return number < last
+
+            return tf.while_loop(left, batch, (first, tf.constant(0.0)), parallel_iterations=1)[1]
 
         # Traced and instantiated now, so that round 1 is not the one that waits; no batch is run.
         traced = run.get_concrete_function()
@@ -175,26 +180,29 @@ class KerasTrainer:
 
     def _trace_evaluation(self) -> Any:
         tf, model, judge = self._tf, self._model, self._judge
-        x, y = self._test
-        take = tf.nest.map_structure
         index = tf.TensorSpec((), tf.int32)
+
+        def between(begin: Any, end: Any) -> Callable[[Any], Any]:
+            def take(array: Any) -> Any:
+                return array[begin:end]
+
+            return take
 
         @tf.function(input_signature=[index, index], autograph=False)
         def measure(first: Any, last: Any) -> Any:
             def batch(begin: Any, loss_sum: Any, correct: Any) -> tuple[Any, Any, Any]:
                 end = tf.minimum(begin + EVALUATION_BATCH, last)
-                batch_x = take(lambda array: array[begin:end], x)
-                batch_y = take(lambda array: array[begin:end], y)
+                batch_x, batch_y = tf.nest.map_structure(between(begin, end), self._test)
                 predicted = model(batch_x, training=False)
                 loss = tf.cast(model.compute_loss(x=batch_x, y=batch_y, y_pred=predicted, training=False), tf.float32)
                 if judge is not None:
                     correct = correct + tf.reduce_sum(tf.cast(judge(tf, batch_y, predicted), tf.int32))
                 return end, loss_sum + loss * tf.cast(end - begin, tf.float32), correct
 
-            _, loss_sum, correct = tf.while_loop(
-                lambda begin, *_: begin < last, batch, (first, tf.constant(0.0), tf.constant(0)), parallel_iterations=1
-            )
-            return loss_sum, correct
+            def left(begin: Any, *_: Any) -> Any:
+                return begin < last
+
+            return tf.while_loop(left, batch, (first, tf.constant(0.0), tf.constant(0)), parallel_iterations=1)[1:]
 
         traced = measure.get_concrete_function()
         traced(tf.constant(0), tf.constant(0))
@@ -205,7 +213,7 @@ def _count_samples(x: Any, y: Any, what: str) -> int:
     arrays: Sequence[NDArray[Any]] = [np.asarray(array) for part in (x, y) for array in _leaves(part)]
     if not arrays or y is None:
         raise DataError(f"The {what} has no inputs or no targets; both x and y are needed.")
-    counts = {len(array) for array in arrays}
+    counts = {len(array) if array.ndim else 0 for array in arrays}
     if len(counts) != 1:
         raise DataError(f"The {what} has arrays of {sorted(counts)} samples; x and y must have equally many.")
     return counts.pop()
@@ -221,13 +229,15 @@ def _leaves(part: Any) -> list[Any]:
 
 def _judge(model: Any, y: Any) -> Callable[[Any, Any, Any], Any] | None:
     """How to tell from targets and predictions which samples are right; None where the loss is no classifier's."""
-    outputs = model.outputs if getattr(model, "outputs", None) else []
+    outputs: list[Any] = getattr(model, "outputs", None) or []
     if len(outputs) > 1 or isinstance(y, (dict, tuple, list)):
         return None
     loss = model.loss
     name = (loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")).lower()
     if name in ("sparse_categorical_crossentropy", "sparsecategoricalcrossentropy"):
-        return lambda tf, y, p: tf.equal(tf.cast(tf.reshape(y, (-1,)), tf.int64), tf.argmax(tf.reshape(p, (-1, p.shape[-1])), -1))
+        return lambda tf, y, p: tf.equal(
+            tf.cast(tf.reshape(y, (-1,)), tf.int64), tf.argmax(tf.reshape(p, (-1, p.shape[-1])), -1)
+        )
     if name in ("categorical_crossentropy", "categoricalcrossentropy"):
         return lambda tf, y, p: tf.equal(tf.argmax(y, -1), tf.argmax(p, -1))
     if name in ("binary_crossentropy", "binarycrossentropy"):

@@ -1,15 +1,17 @@
-"""Keras variables and the flat vector: which variables travel, under which names, and how their values get in and out."""
+"""Keras variables and the flat vector: which variables travel, under which names, and how values get in and out."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyfl.errors import ModelMismatch, NoTrainableWeights
 from pyfl.training.layout import Layout, TensorSpec
-from pyfl.training.trainer import Flat
+
+if TYPE_CHECKING:
+    from pyfl.training.trainer import Flat
 
 __all__ = ["FlatVariables"]
 
@@ -25,7 +27,7 @@ class FlatVariables:
         if not trainable:
             raise NoTrainableWeights(
                 f"Model {model.name!r} has no trainable weights, so there is nothing to federate. Give it a layer with "
-                "weights and leave at least one layer trainable (layer.trainable = True); build it before it is handed over."
+                "weights and leave at least one layer trainable (layer.trainable = True); build it first."
             )
         # Seed generators and counters are integers: they stay here.
         statistics = [variable for variable in model.non_trainable_variables if _is_float(variable)]
@@ -65,9 +67,9 @@ def _stable_names(model: Any, variables: list[Any]) -> list[str]:
     """Paths without what depends on the process.
 
     Keras numbers automatic names by a counter of the process: the same model is `dense` in one peer and `dense_3` in
-    another that built a model before. So automatic names are numbered anew in order of appearance; names a user chose stay.
+    another that built a model before. So automatic names are numbered anew in order of appearance; chosen names stay.
     """
-    automatic = {_snake_case(type(layer).__name__) for layer in model._flatten_layers()}  # noqa: SLF001
+    automatic = {_snake_case(type(layer).__name__) for layer in model._flatten_layers()}
     renamed: dict[tuple[str, ...], str] = {}
     taken: dict[tuple[str, ...], int] = {}
     names: list[str] = []
@@ -91,7 +93,7 @@ def _stable_names(model: Any, variables: list[Any]) -> list[str]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Number the later ones of equal names: two variables of a custom layer may share a path."""
+    """Make names differ by a number: two variables of a layer may share a path."""
     seen: dict[str, int] = {}
     unique: list[str] = []
     for name in names:

@@ -7,15 +7,19 @@ state are local to a peer and have no place here (protocol.md, "Arithmetic").
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pyfl.errors import LayoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["Layout", "TensorSpec"]
 
@@ -39,7 +43,7 @@ class TensorSpec(msgspec.Struct, frozen=True):
 class Layout(msgspec.Struct, frozen=True, dict=True):
     """The tensors of a model in the order in which they lie in the flat vector.
 
-    Raises `LayoutError` when it contradicts itself: no tensor, an empty one, a name twice, trainable after non-trainable.
+    Raises `LayoutError` when it contradicts itself: no tensor, an empty one, a name twice, trainable ones last.
     """
 
     tensors: tuple[TensorSpec, ...]
@@ -72,7 +76,7 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         return hashlib.sha256(msgspec.msgpack.encode(canonical)).hexdigest()
 
     def views(self, flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The tensors as views into `flat`, float32[P]; as writable as `flat` is. No copy is made."""
+        """Return the tensors as views into `flat`, float32[P]; as writable as `flat` is. No copy is made."""
         if flat.shape != (self.size,) or flat.dtype != np.float32:
             raise LayoutError(
                 f"The flat vector is {flat.dtype}{list(flat.shape)}; this layout needs float32[{self.size}]. "
@@ -84,7 +88,7 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
         ]
 
     def difference(self, swarm: Layout) -> list[str]:
-        """What differs between this peer's layout and the swarm's, a line a difference; empty when they are equal."""
+        """Say what differs between this peer's layout and the swarm's, a line a difference; empty when equal."""
         here = {tensor.name: tensor for tensor in self.tensors}
         there = {tensor.name: tensor for tensor in swarm.tensors}
         lines: list[str] = []
@@ -98,7 +102,9 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
             if tensor.trainable != other.trainable:
                 lines.append(f"{name}: {_kind(tensor)} here, {_kind(other)} in the swarm")
         lines.extend(
-            f"{name}: absent here, shape {tensor.shape} in the swarm" for name, tensor in there.items() if name not in here
+            f"{name}: absent here, shape {tensor.shape} in the swarm"
+            for name, tensor in there.items()
+            if name not in here
         )
         if not lines and self.tensors != swarm.tensors:
             place, ours, theirs = next(
@@ -126,7 +132,7 @@ def _check(tensors: Sequence[TensorSpec]) -> None:
         seen.add(tensor.name)
         if any(side < 1 for side in tensor.shape):
             raise LayoutError(
-                f"Tensor {tensor.name!r} has shape {tensor.shape}; every side must be at least 1. Leave empty tensors out."
+                f"Tensor {tensor.name!r} has shape {tensor.shape}; every side must be at least 1. Leave empty ones out."
             )
         total += tensor.size
         if total > LARGEST_MODEL:
@@ -135,5 +141,5 @@ def _check(tensors: Sequence[TensorSpec]) -> None:
             ended = ended or tensor.name
         elif ended:
             raise LayoutError(
-                f"Trainable tensor {tensor.name!r} comes after {ended!r}, which is not trainable; put all trainable ones first."
+                f"Trainable tensor {tensor.name!r} comes after {ended!r}, which is not; put trainable ones first."
             )

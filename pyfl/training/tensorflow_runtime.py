@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from typing import Any
 
 from pyfl.errors import TrainingError
 
-__all__ = ["import_keras", "runtime_started", "set_threads"]
+__all__ = ["import_keras", "import_tensorflow", "runtime_started", "set_threads"]
 
 log = logging.getLogger(__name__)
 
@@ -22,39 +23,42 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        import keras
-        import tensorflow  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
+        keras: Any = importlib.import_module("keras")
+        importlib.import_module("tensorflow")
     except ImportError as error:
         raise TrainingError(
             f"Keras on TensorFlow could not be imported: {error}. Install tensorflow-cpu (or tensorflow) and keras, "
             "or bring a pyfl.Trainer, which needs neither."
         ) from error
-    backend = keras.config.backend()
+    backend: str = keras.config.backend()
     if backend != "tensorflow":
         raise TrainingError(
-            f"Keras runs on {backend}; the training loop here is TensorFlow's. Set KERAS_BACKEND=tensorflow before Keras "
-            "is imported, or bring a pyfl.Trainer."
+            f"Keras runs on {backend}; the training loop here is TensorFlow's. Set KERAS_BACKEND=tensorflow before "
+            "Keras is imported, or bring a pyfl.Trainer."
         )
     return keras
 
 
+def import_tensorflow() -> Any:
+    """Import TensorFlow as `import_keras` does."""
+    import_keras()
+    # By name, and so untyped: its annotations and its stubs are too sparse to check against.
+    return importlib.import_module("tensorflow")
+
+
 def runtime_started() -> bool:
     """Whether TensorFlow's runtime (thread pools, devices) exists in this process; a fork after that may hang."""
-    from tensorflow.python.eager import context  # pyright: ignore[reportMissingTypeStubs]
-
-    return context.context()._initialized  # pyright: ignore
+    context: Any = importlib.import_module("tensorflow.python.eager.context")
+    return bool(context.context()._initialized)
 
 
 def set_threads(intra_op: int = 1, inter_op: int = 1) -> bool:
     """Choose TensorFlow's threads per operation and operations at once; whether they are in force afterwards.
 
-    They can be chosen only before the first operation. Later they stay as they are: that costs speed, not correctness, so
-    it is logged and reported rather than raised.
+    They can be chosen only before the first operation. Later they stay as they are: that costs speed, not correctness,
+    so it is logged and reported rather than raised.
     """
-    import_keras()
-    import tensorflow as tf  # pyright: ignore[reportMissingTypeStubs]
-
-    threading: Any = tf.config.threading
+    threading = import_tensorflow().config.threading
     wanted = (intra_op, inter_op)
     if not runtime_started():
         threading.set_intra_op_parallelism_threads(intra_op)

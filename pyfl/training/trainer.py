@@ -1,15 +1,17 @@
-"""What trains: the public `Trainer` over lists of arrays, and the `FlatTrainer` over flat vectors that the round driver uses."""
+"""What trains: the public `Trainer` over lists of arrays, and the `FlatTrainer` over flat vectors for the driver."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyfl.training.layout import Layout
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pyfl.training.layout import Layout
 
 __all__ = ["Evaluation", "FlatTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer"]
 
@@ -61,7 +63,7 @@ class Evaluation:
     """None where "correct" has no meaning, as in regression."""
 
     def __add__(self, other: Evaluation) -> Evaluation:
-        """The evaluation of both sets of samples together."""
+        """Evaluate both sets of samples together."""
         both = self.correct is not None and other.correct is not None
         return Evaluation(
             self.samples + other.samples,
@@ -88,10 +90,10 @@ class Trainer(Protocol):
     """
 
     def initial_weights(self) -> list[NDArray[np.float32]]:
-        """The weights the run starts from, if this peer founds it; their shapes are the layout."""
+        """Return the weights the run starts from, if this peer founds it; their shapes are the layout."""
         ...
 
-    def train(self, weights: list[NDArray[np.float32]], round: RoundInfo) -> TrainResult:
+    def train(self, weights: list[NDArray[np.float32]], round: RoundInfo) -> TrainResult:  # noqa: A002
         """Train from `weights`. They may be changed in place and returned, and are valid until this returns."""
         ...
 
@@ -105,7 +107,7 @@ class EvaluatingTrainer(Trainer, Protocol):
 
 
 class FlatTrainer(Protocol):
-    """A trainer over the flat vector, without copies: what the round driver calls, from one thread, one call at a time."""
+    """A trainer over the flat vector, without copies: what the round driver calls, one call at a time."""
 
     @property
     def layout(self) -> Layout:
@@ -117,7 +119,7 @@ class FlatTrainer(Protocol):
         ...
 
     def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
-        """Train from `base` (float32[P], read-only) and write the weights after training (not the difference) into `out`.
+        """Train from `base` (float32[P], read-only) and write the weights after it (not the difference) into `out`.
 
         Ends at a batch boundary once `stop()` is true and reports the samples processed so far; `out` then holds the
         weights reached. Not a number in `out` is for the caller to find.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +11,9 @@ from pyfl.apps import App, load_app
 from pyfl.apps.onehot import parse_size, read_probes
 from pyfl.errors import AppError
 from pyfl.training import FlatTrainer, RoundInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def updates(trainers: list[FlatTrainer], base: np.ndarray | None = None) -> np.ndarray:

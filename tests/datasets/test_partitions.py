@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from pyfl.datasets import Partitioner, digits, dirichlet, iid, parse, pathological
 from pyfl.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 labels = st.lists(st.integers(0, 9), max_size=200).map(lambda values: np.array(values, np.int32))
 peers = st.integers(1, 12)

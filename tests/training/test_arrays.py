@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pyfl.errors import ModelMismatch, TrainingError
 from pyfl.training import Evaluation, RoundInfo, TrainResult, from_trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Arrays = list[np.ndarray]
 
@@ -22,7 +25,7 @@ class Scripted:
     def initial_weights(self) -> Arrays:
         return [np.full((2, 2), 1.0, np.float32), np.full(3, 2.0, np.float32)]
 
-    def train(self, weights: Arrays, round: RoundInfo) -> object:
+    def train(self, weights: Arrays, round: RoundInfo) -> object:  # noqa: A002
         return self.step(weights)
 
 
@@ -45,7 +48,11 @@ def in_place(weights: Arrays) -> TrainResult:
 
 @pytest.mark.parametrize(
     "step",
-    [in_place, lambda w: TrainResult([w[0] + 1, w[1] + 1], 1), lambda w: TrainResult([in_place(w).weights[0].copy(), w[1]], 1)],
+    [
+        in_place,
+        lambda w: TrainResult([w[0] + 1, w[1] + 1], 1),
+        lambda w: TrainResult([in_place(w).weights[0].copy(), w[1]], 1),
+    ],
 )
 def test_weights_may_be_changed_in_place_or_made_anew(step: Callable[[Arrays], object]) -> None:
     assert train(step).tolist() == [2, 2, 2, 2, 3, 3, 3]
@@ -66,7 +73,7 @@ def test_arrays_that_overlap_the_output_are_read_before_they_are_overwritten() -
         (lambda w: TrainResult(w[:1], 1), "1 arrays; expected 2"),
         (lambda w: TrainResult([w[0], np.zeros(4, np.float32)], 1), r"array_1 with shape \(4,\); expected \(3,\)"),
         (lambda w: TrainResult([w[0].astype(np.float64), w[1]], 1), "array_0 as float64; expected float32"),
-        (lambda w: TrainResult([w[0], [1.0, 2.0, 3.0]], 1), "list for array_1"),
+        (lambda w: TrainResult([w[0], [1.0, 2.0, 3.0]], 1), "list for array_1"),  # type: ignore[list-item]
     ],
 )
 def test_arrays_of_another_kind_are_refused_by_name(step: Callable[[Arrays], object], words: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pyfl.training import RoundInfo
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 def train_once(index: int, end: Connection) -> None:
