@@ -40,7 +40,8 @@ class OneHotTrainer:
             )
         if not 0 <= coordinate < stride <= values:
             raise AppError(
-                f"onehot: coordinate {coordinate}, stride {stride}, {values} values; expected coordinate < stride <= values."
+                f"onehot: coordinate {coordinate}, stride {stride}, {values} values; "
+                "expected coordinate < stride <= values."
             )
         cuts = [values * place // tensors for place in range(tensors + 1)]
         self.layout = Layout(

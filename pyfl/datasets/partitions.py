@@ -73,8 +73,8 @@ def dirichlet(alpha: float) -> Partitioner:
     """Divide each class in proportions drawn from Dirichlet(alpha): the smaller alpha, the more the peers differ.
 
     Hsu, Qi and Brown, Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification,
-    2019 (arXiv:1909.06335), in the form of NIID-Bench (Li et al., 2021, arXiv:2102.02079). A peer left without samples gets
-    one from the peer that has most.
+    2019 (arXiv:1909.06335), in the form of NIID-Bench (Li et al., 2021, arXiv:2102.02079). A peer left without samples
+    gets one from the peer that has most.
     """
     if not (alpha > 0 and math.isfinite(alpha)):
         raise DataError(f"dirichlet's alpha is {alpha}; expected a number above 0, such as 0.5.")

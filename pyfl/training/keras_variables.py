@@ -49,8 +49,7 @@ class FlatVariables:
     def load(self, flat: Flat) -> None:
         """Set the variables from `flat`; no variable shares memory with it afterwards."""
         for variable, view in zip(self._variables, self.layout.views(flat), strict=True):
-            # Keras would convert without a copy where the alignment allows it, and TensorFlow then updates in place.
-            variable.assign(view.copy())
+            variable.assign(view)
 
     def store(self, out: Flat) -> None:
         """Write the variables into `out`, one copy in all."""

@@ -61,6 +61,16 @@ def test_one_epoch_is_what_fit_computes() -> None:
     assert trainer.train(base, out, RoundInfo(1, 1), never).metrics["loss"] == pytest.approx(loss, rel=1e-5)
 
 
+def test_a_later_round_begins_with_a_new_optimizer() -> None:
+    # Adam with slots at zero but its step counter kept would make its first step three times too long.
+    trainer = KerasTrainer(model(optimizer=keras.optimizers.Adam(0.01)), X, Y, batch_size=len(X))
+    trained(trainer, RoundInfo(1, 9))
+    base = np.empty(trainer.layout.size, np.float32)
+    trainer.initial(base)
+    step = np.abs(trained(trainer, RoundInfo(8, 9), base) - base)
+    assert step.max() == pytest.approx(0.01, rel=1e-3)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "nadam"])
 def test_a_round_depends_on_its_base_and_its_number_alone(optimizer: str) -> None:
     rate = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
