@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-
-from .raft import Disk, Entry, Leadership, Raft
 from typing import TYPE_CHECKING
 
+from .raft import Disk, Entry, Leadership, Raft
+
 if TYPE_CHECKING:
-    from .scheduler import Scheduler, Timer
-    from .process import Process
-    from .options import NetworkOptions
-    from .links import Links
     from collections.abc import Callable
+
+    from .links import Links
+    from .options import NetworkOptions
+    from .process import Process
+    from .scheduler import Scheduler, Timer
 
 __all__ = ["CommitteeKeeper", "wanted_voters"]
 
@@ -168,7 +169,7 @@ class CommitteeKeeper:
         self._raft.append(leadership, Entry(leadership.term, (), voters), None)
 
 
-def _cannot(leadership: Leadership) -> bool:
+def _cannot(_leadership: Leadership) -> bool:
     """Until the ledger connects itself."""
     return False
 

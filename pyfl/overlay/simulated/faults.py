@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import partial
-
-from .process import Process, State
 from typing import TYPE_CHECKING
 
+from .process import Process, State
+
 if TYPE_CHECKING:
-    from .peer import SimulatedOverlay
-    from .network import SimulatedNetwork
     from collections.abc import Sequence
+
+    from .network import SimulatedNetwork
+    from .peer import SimulatedOverlay
 
 __all__ = ["FAULT_KINDS", "Fault", "FaultPlan"]
 
-FAULT_KINDS = ("kill", "restart", "wipe", "stop", "cut", "partition", "depose", "drop", "leave")
+FAULT_KINDS = ("kill", "restart", "wipe", "stop", "cut", "reset", "partition", "depose", "drop", "leave")
 """What `FaultPlan.random` draws: `kill` is for good, `restart` kills and starts with the disk, `wipe` without it."""
 
 
@@ -67,7 +68,8 @@ class FaultPlan:
     """Timed faults. `str(plan)` is one line each; `parse` reads them back, so a failing seed becomes a scenario.
 
     keep_majority: skip what would leave the committee, or the peers that were ever added, without a running majority
-    (I2 promises nothing then), or would wipe the disk of a second voter; what is skipped is told in `network.fault_log`.
+    (I2 promises nothing then), or would wipe most of the committee's disks; what is skipped is told in
+    `network.fault_log`.
     """
 
     faults: tuple[Fault, ...]
@@ -92,11 +94,11 @@ class FaultPlan:
         *,
         count: int | None = None,
     ) -> FaultPlan:
-        """Draw faults within `horizon_s` seconds: by default one to six of them. All is taken back but kills and leaves.
+        """Draw faults within `horizon_s` seconds: by default one to six of them.
 
-        Kills and leaves together take less than half of the peers.
+        All is taken back but kills and leaves, which together take less than half of the peers.
         """
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
         names = [peer if isinstance(peer, str) else peer.name for peer in peers]
         unknown = set(kinds) - set(FAULT_KINDS)
         if unknown:
@@ -116,9 +118,10 @@ class FaultPlan:
                 faults.append(Fault(at_s, kind, (target,)))
             elif kind in ("restart", "wipe", "stop"):
                 faults.append(Fault(at_s, kind, (target,), after_s))
-            elif kind == "cut" and len(names) > 1:
+            elif kind in ("cut", "reset") and len(names) > 1:
                 a, b = rng.sample(names, 2)
-                faults.append(Fault(at_s, kind, ("leader" if rng.random() < 0.2 else a, b), after_s))
+                lasts_s = after_s if kind == "cut" else 0.0
+                faults.append(Fault(at_s, kind, ("leader" if rng.random() < 0.2 else a, b), lasts_s))
             elif kind == "partition" and len(names) > 1:
                 shuffled = rng.sample(names, len(names))
                 place = rng.randint(1, len(names) - 1)
@@ -165,6 +168,8 @@ class FaultPlan:
             network.cut_link(*names)
             if fault.after_s:
                 network.schedule(fault.after_s, partial(network.heal, *names))
+        elif kind == "reset":
+            network.reset_link(*names)
         elif kind == "partition":
             network.partition(fault.groups)
             if fault.after_s:

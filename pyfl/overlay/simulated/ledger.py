@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyfl.errors import NotTheLeader, OverlayArgument
 from pyfl.overlay.protocol import (
@@ -18,14 +19,14 @@ from pyfl.overlay.protocol import (
 
 from .committee import CommitteeKeeper
 from .raft import Disk, Entry, Leadership, Raft, Ticket
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .scheduler import Scheduler
-    from .process import Process
-    from .options import NetworkOptions
-    from .links import Links
     from collections.abc import Sequence
+
+    from .links import Links
+    from .options import NetworkOptions
+    from .process import Process
+    from .scheduler import Scheduler
 
 __all__ = ["MAX_RECORD", "Ledger"]
 
@@ -188,7 +189,7 @@ class Ledger:
                 self._scheduler.schedule(self._rng.random() * 0.1, partial(self._finish, ticket, "lost"))
         leadership.waiting.clear()
 
-    def _leader_changed(self, leadership: Leadership) -> None:
+    def _leader_changed(self, _leadership: Leadership) -> None:
         for process in self._processes.values():
             self._look_for_leader(process)
 
@@ -196,8 +197,11 @@ class Ledger:
 
     def spread(self) -> None:
         """Let every process that is behind and can know better catch up, each in its own time."""
+        newest = len(self.raft.committed)
         for process in self._processes.values():
-            if process.sync_timer is None and process.running and self._reachable_index(process) > process.applied:
+            if process.applied >= newest or process.sync_timer is not None or not process.running:
+                continue
+            if self._reachable_index(process) > process.applied:
                 delay_s = self._rng.random() * 0.01 + self._options.latency_s[1] * self._rng.random()
                 if self._rng.random() < self._options.stall_probability:
                     delay_s += self._rng.uniform(*self._options.stall_s)

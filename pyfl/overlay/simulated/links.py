@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .scheduler import Scheduler
-    from .process import Process
-    from .options import NetworkOptions
     from collections.abc import Iterable, Sequence
+
+    from .options import NetworkOptions
+    from .process import Process
+    from .scheduler import Scheduler
 
 __all__ = ["Links"]
 
@@ -31,9 +31,11 @@ class Links:
         self._latency: dict[tuple[int, int], float] = {}
 
     def cut(self, a: int, b: int) -> None:
+        """Close one link."""
         self._cut.add(_pair(a, b))
 
     def mend(self, a: int, b: int) -> None:
+        """Open one link again."""
         self._cut.discard(_pair(a, b))
 
     def partition(self, groups: Sequence[Iterable[int]]) -> None:
@@ -41,13 +43,16 @@ class Links:
         self._group = {number: place for place, group in enumerate(groups) for number in group}
 
     def mend_all(self) -> None:
+        """Open every link and end a partition."""
         self._cut.clear()
         self._group = {}
 
     def open(self, a: int, b: int) -> bool:
         """Whether bytes pass between two peers if both run."""
         group = self._group
-        return group.get(a, 0) == group.get(b, 0) and _pair(a, b) not in self._cut
+        if group and group.get(a, 0) != group.get(b, 0):
+            return False
+        return not self._cut or _pair(a, b) not in self._cut
 
     def linked(self, a: Process, b: Process) -> bool:
         """Whether two processes talk to each other now."""

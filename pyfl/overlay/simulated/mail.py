@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-
-from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
-from pyfl.overlay.protocol import LinkDown, Message
-
-from .process import Process, State
 from typing import TYPE_CHECKING
 
+from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
+from pyfl.overlay.protocol import Message
+
+from .process import Process, State
+
 if TYPE_CHECKING:
-    from .scheduler import Scheduler
-    from .options import NetworkOptions
+    from collections.abc import Callable
+
     from .links import Links
+    from .options import NetworkOptions
+    from .scheduler import Scheduler
 
 __all__ = ["MAX_MESSAGE", "MAX_TAG", "Mail", "check_tag"]
 
@@ -37,13 +39,13 @@ class _Pipe:
         self.generation = 0
         self.last_s = 0.0
         self.waiting = 0
-        self.held: deque[Message] = deque()
+        self.held: deque[tuple[Process, Message]] = deque()
 
 
 class Mail:
     """All pipes. A message to a stopped or cut-off peer is held; when the connection breaks, what it held is lost."""
 
-    __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "loss")
+    __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "link_down", "loss")
 
     def __init__(
         self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
@@ -55,6 +57,7 @@ class Mail:
         self._processes = processes
         self._pipes: dict[tuple[int, int], _Pipe] = {}
         self.loss = options.message_loss
+        self.link_down: Callable[[int, int], None] = _ignore
 
     def send(self, process: Process, number: int | None, peer: str, tag: bytes, payload: bytes) -> None:
         """Take a message for `number`. Raises `NoSuchPeer`, `OverlayFull`, `OverlayArgument`."""
@@ -73,26 +76,26 @@ class Mail:
         if self.loss > 0.0 and self._rng.random() < self.loss:
             return
         pipe.waiting += 1
-        self._carry(pipe, process.number, number, Message(process.peer, bytes(tag), bytes(payload)))
+        self._carry(pipe, process, number, Message(process.peer, bytes(tag), bytes(payload)))
 
-    def _carry(self, pipe: _Pipe, sender: int, receiver: int, message: Message) -> None:
-        when_s = max(self._scheduler.now + self._links.delay(sender, receiver), pipe.last_s)
+    def _carry(self, pipe: _Pipe, life: Process, receiver: int, message: Message) -> None:
+        now = self._scheduler.now
+        when_s = max(now + self._links.delay(life.number, receiver), pipe.last_s)
         pipe.last_s = when_s
-        self._scheduler.schedule(
-            when_s - self._scheduler.now,
-            partial(self._arrive, pipe, pipe.generation, sender, receiver, self._processes[receiver], message),
-        )
+        call = partial(self._arrive, pipe, pipe.generation, life, self._processes[receiver], message)
+        self._scheduler.schedule(when_s - now, call)
 
-    def _arrive(
-        self, pipe: _Pipe, generation: int, sender: int, receiver: int, process: Process, message: Message
-    ) -> None:
+    def _arrive(self, pipe: _Pipe, generation: int, life: Process, process: Process, message: Message) -> None:
+        sender, receiver = life.number, process.number
         if generation != pipe.generation:
             return  # the connection broke on the way
         if process.state is State.ENDED:
             pipe.waiting -= 1
             return
-        if not process.running or pipe.held or not self._links.open(sender, receiver):
-            pipe.held.append(message)
+        # A peer's first message follows its peer_up.
+        known = process.met.get(sender) is life
+        if not known or not process.running or pipe.held or not self._links.open(sender, receiver):
+            pipe.held.append((life, message))
             return
         pipe.waiting -= 1
         process.counters["messages_received"] += 1
@@ -102,10 +105,13 @@ class Mail:
     def refresh(self) -> None:
         """Let go what was held for peers that can be reached again."""
         for (sender, receiver), pipe in self._pipes.items():
-            if pipe.held and self._processes[receiver].running and self._links.open(sender, receiver):
+            process = self._processes[receiver]
+            if pipe.held and process.running and self._links.open(sender, receiver):
+                if process.met.get(sender) is not pipe.held[0][0]:
+                    continue
                 held, pipe.held = pipe.held, deque()
-                for message in held:
-                    self._carry(pipe, sender, receiver, message)
+                for life, message in held:
+                    self._carry(pipe, life, receiver, message)
 
     def broken(self, a: int, b: int) -> None:
         """The connections between two peers broke: what was on its way either way is lost."""
@@ -131,10 +137,14 @@ class Mail:
             self._scheduler.schedule(self._rng.uniform(*options.link_down_s), partial(self._notice, a, b))
 
     def _notice(self, a: int, b: int) -> None:
-        if self._links.open(a, b):
-            return  # mended before anyone noticed
+        if not self._links.open(a, b):  # else it was mended before anyone noticed
+            self.link_broke(a, b)
+
+    def link_broke(self, a: int, b: int) -> None:
+        """Tell both ends that their connections broke; what was on its way is lost."""
         self.broken(a, b)
-        for here, there in ((a, b), (b, a)):
-            process = self._processes[here]
-            if process.running and there in process.view:
-                process.deliver(LinkDown(process.view[there].peer))
+        self.link_down(a, b)
+
+
+def _ignore(_a: int, _b: int) -> None:
+    """Until the network connects its parts."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyfl.overlay.protocol import Joined, LinkDown, PeerDown, PeerInfo, PeerUp, PeerUpdate
 
-from typing import TYPE_CHECKING
+from .process import Process, State
 
 if TYPE_CHECKING:
-    from .scheduler import Scheduler
-    from .process import Process
-    from .options import NetworkOptions
-    from .links import Links
     from collections.abc import Callable
+
+    from .links import Links
+    from .options import NetworkOptions
+    from .scheduler import Scheduler
 
 __all__ = ["Membership"]
 
@@ -21,8 +22,8 @@ __all__ = ["Membership"]
 class Membership:
     """Moves every process's view towards the truth, each at its own time.
 
-    `view_changed(observer)` and `lost(observer, number)` are called when a view changes and when an observer gives a
-    peer up, so that transfers and the committee follow.
+    `view_changed(observer)` and `lost(observer, number, confirmed)` are called when a view changes and when an observer
+    gives a peer up, so that transfers and the committee follow.
     """
 
     __slots__ = ("_links", "_options", "_processes", "_rng", "_scheduler", "lost", "view_changed")
@@ -35,7 +36,7 @@ class Membership:
         self._links = links
         self._options = options
         self._processes = processes
-        self.lost: Callable[[Process, int], None] = _ignore_loss
+        self.lost: Callable[[Process, int, bool], None] = _ignore_loss
         self.view_changed: Callable[[Process], None] = _ignore_change
 
     def refresh(self) -> None:
@@ -49,25 +50,40 @@ class Membership:
                 if number == observer.number:
                     continue
                 reachable = island.get(number) == here and not other.goodbye_said
-                self._steer(observer, number, reachable)
+                self._steer(observer, other, reachable)
 
-    def _steer(self, observer: Process, number: int, reachable: bool) -> None:
+    def _steer(self, observer: Process, other: Process, reachable: bool) -> None:
+        options = self._options
+        number = other.number
         known = number in observer.view
         pending = observer.pending.get(number)
-        if pending is not None and pending[0] == "reset":
+        if pending is not None and pending[0] == "certain":
+            return
+        if reachable and pending is not None and pending[0] == "gossip":
+            self._forget(observer, number)
+            pending = None
+        if not reachable and pending is not None and pending[0] == "up":
+            self._forget(observer, number)
+            pending = None
+        if pending is not None:
             return
         if reachable and not known:
-            if pending is None:
-                self._later(observer, number, "up", self._options.found_s, partial(self._up, observer, number))
-        elif reachable:
-            if pending is not None and pending[0] == "gossip":
-                self._forget(observer, number)
-        elif known:
-            if pending is None:
+            self._later(observer, number, "up", options.found_s, partial(self._up, observer, number))
+        elif reachable and observer.met.get(number) is not other:
+            # Another life answers: either its former one counts as dead, or only the link was down.
+            if self._rng.random() < 0.5:
+                call = partial(self._down, observer, number, "refused")
+            else:
+                call = partial(self._broken, observer, number)
+            self._later(observer, number, "certain", options.refused_s, call)
+        elif not reachable and known:
+            seen = other.state is State.ENDED and self._links.open(observer.number, number)
+            if seen and (other.ends_visibly or self._rng.random() < options.refused_probability):
+                call = partial(self._down, observer, number, "refused")
+                self._later(observer, number, "refused", options.refused_s, call)
+            else:
                 call = partial(self._down, observer, number, "gossip")
-                self._later(observer, number, "gossip", self._options.gossip_s, call)
-        elif pending is not None and pending[0] == "up":
-            self._forget(observer, number)
+                self._later(observer, number, "gossip", options.gossip_s, call)
 
     def _later(
         self, observer: Process, number: int, what: str, within_s: tuple[float, float], call: Callable[[], None]
@@ -86,8 +102,10 @@ class Membership:
         observer.pending.pop(number, None)
         if not observer.running or number in observer.view:
             return
-        info = self._processes[number].info
+        other = self._processes[number]
+        info = other.info
         observer.view[number] = info
+        observer.met[number] = other
         if not observer.joined:
             observer.joined = True
             observer.deliver(Joined(info.address))
@@ -102,23 +120,17 @@ class Membership:
         if not observer.running or number not in observer.view:
             return
         peer = observer.view.pop(number).peer
-        self.lost(observer, number)
+        self.lost(observer, number, reason != "gossip")
         observer.deliver(PeerDown(peer, reason, reason != "gossip"))
         self.view_changed(observer)
         self.refresh()  # it may be back already
 
-    def died(self, process: Process, *, certain: bool) -> None:
-        """A process ended and its connections with it: some neighbours see that at once, unless all must."""
-        options = self._options
-        number = process.number
+    def died(self, process: Process) -> None:
+        """Let those that only missed a process until now see its connections break."""
         for observer in self._processes.values():
-            if observer.number == number or number not in observer.view or not observer.running:
-                continue
-            if not self._links.open(observer.number, number):
-                continue
-            if certain or self._rng.random() < options.refused_probability:
-                call = partial(self._down, observer, number, "refused")
-                self._later(observer, number, "refused", options.refused_s, call)
+            pending = observer.pending.get(process.number)
+            if pending is not None and pending[0] == "gossip":
+                self._forget(observer, process.number)
 
     def said_goodbye(self, process: Process) -> None:
         """Everyone that is linked hears that this process leaves."""
@@ -127,31 +139,20 @@ class Membership:
         for observer in self._processes.values():
             if observer.number != number and number in observer.view and self._links.linked(observer, process):
                 call = partial(self._down, observer, number, "left")
-                self._later(observer, number, "reset", self._options.refused_s, call)
-
-    def replaced(self, process: Process) -> None:
-        """A process runs in the place of one whose death some may not have noticed.
-
-        They see the old connections break: either that counts as a death and it comes up again, or the new process
-        answers the dial and only the link was down.
-        """
-        number = process.number
-        for observer in self._processes.values():
-            if observer.number == number or number not in observer.view or not observer.running:
-                continue
-            if self._rng.random() < 0.5:
-                call = partial(self._down, observer, number, "refused")
-            else:
-                call = partial(self._broken, observer, number)
-            self._later(observer, number, "reset", self._options.refused_s, call)
+                self._later(observer, number, "certain", self._options.refused_s, call)
 
     def _broken(self, observer: Process, number: int) -> None:
         observer.pending.pop(number, None)
         if not observer.running or number not in observer.view:
             return
-        info = self._processes[number].info
+        other = self._processes[number]
+        if other.state is State.ENDED:
+            self.refresh()  # died again meanwhile
+            return
+        info = other.info
         observer.view[number] = info
-        self.lost(observer, number)
+        observer.met[number] = other
+        self.lost(observer, number, True)
         observer.deliver(LinkDown(info.peer))
         self._scheduler.schedule(0.0, partial(observer.deliver, _as_update(info)))
         self.view_changed(observer)
@@ -190,9 +191,9 @@ def _as_update(info: PeerInfo) -> PeerUpdate:
     return PeerUpdate(info.peer, info.name, info.address, info.labels, info.meta, info.eligible)
 
 
-def _ignore_loss(observer: Process, number: int) -> None:
+def _ignore_loss(_observer: Process, _number: int, _confirmed: bool) -> None:
     """Until the network connects its parts."""
 
 
-def _ignore_change(observer: Process) -> None:
+def _ignore_change(_observer: Process) -> None:
     """Until the network connects its parts."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pyfl.overlay.protocol import PeerInfo
+from pyfl.overlay.protocol import LinkDown, PeerInfo
 
 from .ledger import Ledger
 from .links import Links
@@ -18,7 +19,6 @@ from .process import Process, State
 from .raft import Disk
 from .scheduler import Scheduler, Timer
 from .transfers import Transfers
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,6 +60,7 @@ class SimulatedNetwork:
         self.ledger = Ledger(*parts)
         self.membership = Membership(*parts)
         self.membership.lost = self._lost
+        self.mail.link_down = self._link_broke
         self.membership.view_changed = self._view_changed
         self.ledger.keeper.settled = self._settled
 
@@ -198,7 +199,7 @@ class SimulatedNetwork:
     # Faults.
 
     def kill(self, who: Who) -> None:
-        """kill -9. Most neighbours see the connection reset; some learn it from gossip only."""
+        """End a process as by kill -9. Most neighbours see the connection reset; some learn it from gossip only."""
         process = self.process_of(who)
         if process.state is not State.ENDED:
             self._note(f"kill {process.name}")
@@ -212,9 +213,9 @@ class SimulatedNetwork:
     def _end(self, process: Process, *, certain: bool) -> None:
         if process.state is State.ENDED:
             return
-        if not process.goodbye_said:
-            self.membership.died(process, certain=certain)
-        process.state = State.ENDED
+        process.ends_visibly = certain
+        process.enter(State.ENDED)
+        self.membership.died(process)
         self._resume_calls.pop(process, None)
         self.mail.died(process.number)
         self.transfers.ended(process)
@@ -227,7 +228,7 @@ class SimulatedNetwork:
         process = self.process_of(who)
         if process.state is State.RUNNING:
             self._note(f"stop {process.name}")
-            process.state = State.STOPPED
+            process.enter(State.STOPPED)
             self._topology_changed()
 
     def resume(self, who: Who) -> None:
@@ -236,7 +237,7 @@ class SimulatedNetwork:
         if process.state is not State.STOPPED:
             return
         self._note(f"resume {process.name}")
-        process.state = State.RUNNING
+        process.enter(State.RUNNING)
         process.resumed()
         for call in self._resume_calls.pop(process, []):
             self.schedule(0.0, partial(self._call_if_running, process, call))
@@ -262,7 +263,6 @@ class SimulatedNetwork:
         disk = old.disk if keep_disk else self._new_disk(old.number, old.peer)
         process = Process(self._scheduler, old.number, info, disk)
         self._processes[process.number] = process
-        self.membership.replaced(process)
         overlay = self._start(process, mesh=old.meshed)
         if self.on_started is not None:
             self.on_started(overlay)
@@ -275,6 +275,12 @@ class SimulatedNetwork:
         self.links.cut(one.number, two.number)
         self.mail.link_cut(one.number, two.number)
         self._topology_changed()
+
+    def reset_link(self, a: Who, b: Who) -> None:
+        """Break the connections between two peers that can dial each other anew at once."""
+        one, two = self.process_of(a), self.process_of(b)
+        self._note(f"reset {one.name} {two.name}")
+        self.mail.link_broke(one.number, two.number)
 
     def partition(self, groups: Sequence[Iterable[Who]]) -> None:
         """Only members of the same group reach each other; whoever is in no group is in the first."""
@@ -350,17 +356,25 @@ class SimulatedNetwork:
         """Post one side of a transfer."""
         return self.transfers.post(process, self._numbers.get(peer), peer, tag, buffer, timeout_s, sending)
 
-    def _lost(self, observer: Process, number: int) -> None:
-        self.transfers.lost(observer, number)
-        if self._rng_half():
+    def _lost(self, observer: Process, number: int, confirmed: bool) -> None:
+        self.transfers.lost(observer, number, confirmed)
+        if not confirmed and self._scheduler.rng.random() < 0.5:
             self.mail.broken(observer.number, number)
 
-    def _rng_half(self) -> bool:
-        return self._scheduler.rng.random() < 0.5
+    def _link_broke(self, a: int, b: int) -> None:
+        self.transfers.link_broke(a, b)
+        for here, there in ((a, b), (b, a)):
+            process = self._processes[here]
+            if process.state is not State.ENDED and there in process.view:
+                # A link that only blinked is noticed too, at each end in its own time.
+                event = LinkDown(process.view[there].peer)
+                delay_s = self._scheduler.rng.uniform(*self.options.refused_s)
+                self.schedule(delay_s, partial(process.deliver, event))
 
     def _view_changed(self, observer: Process) -> None:
         if self.ledger.raft.leadership_of(observer) is not None:
             self.ledger.keeper.consider_soon()
+        self.mail.refresh()
         self.transfers.refresh()
 
     def _topology_changed(self, *, fast: bool = False) -> None:

@@ -38,8 +38,10 @@ class NetworkOptions:
     link_down_probability: float = 0.7
     transfer_s: float = 10.0
     """A transfer under way without progress for this long fails."""
-    sent_without_received_probability: float = 0.1
-    """Of a broken transfer's sender to believe that all went well: the bytes had left, not arrived."""
+    received_without_sent_probability: float = 0.1
+    """Of a transfer that breaks in its second half to be complete at the receiver, without the sender knowing."""
+    hint_keeps_transfers_probability: float = 0.5
+    """Of transfers to go on waiting for a peer that gossip, and nothing else, has given up."""
     inbox: int = 1024
     """Messages that may wait for one peer before `OverlayFull`."""
     disk_s: tuple[float, float] = (0.0002, 0.01)

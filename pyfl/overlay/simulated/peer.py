@@ -11,10 +11,11 @@ from pyfl.overlay.protocol import Event, PeerInfo, Record, Wake, Write
 from .process import Process, State
 
 if TYPE_CHECKING:
-    from .scheduler import Timer
-    from .raft import Disk
     from collections.abc import Callable, Sequence
+
     from .network import SimulatedNetwork
+    from .raft import Disk
+    from .scheduler import Timer
 
 __all__ = ["SimulatedOverlay"]
 
@@ -95,7 +96,7 @@ class SimulatedOverlay:
 
     # The Overlay protocol.
 
-    def next_event(self, timeout_s: float) -> Event | None:
+    def next_event(self, timeout_s: float) -> Event | None:  # noqa: ARG002
         """The next queued event or None; `timeout_s` is not waited for."""
         process = self.process
         if process.state is State.STOPPED:

@@ -30,11 +30,11 @@ from pyfl.overlay.protocol import (
     WriteDone,
 )
 
-
 if TYPE_CHECKING:
-    from .scheduler import Scheduler, Timer
     from collections.abc import Callable
+
     from .raft import Disk
+    from .scheduler import Scheduler, Timer
     from .transfers import Post
 
 __all__ = ["Process", "State"]
@@ -67,6 +67,7 @@ class Process:
         "contact_lost",
         "counters",
         "disk",
+        "ends_visibly",
         "goodbye_said",
         "info",
         "joined",
@@ -75,6 +76,7 @@ class Process:
         "leaving",
         "lost_timer",
         "meshed",
+        "met",
         "name",
         "number",
         "peer",
@@ -83,6 +85,7 @@ class Process:
         "queue",
         "records",
         "requests",
+        "running",
         "state",
         "sync_timer",
         "transfers",
@@ -98,12 +101,15 @@ class Process:
         self.info = info
         self.disk = disk
         self.state = State.RUNNING
+        self.running = True
         self.meshed = False
         self.joined = False
         self.leaving = False
         self.goodbye_said = False
+        self.ends_visibly = False
         # Membership: whom this process believes alive, and what it is about to learn.
         self.view: dict[int, PeerInfo] = {}
+        self.met: dict[int, Process] = {}  # the life of each peer that it has seen
         self.pending: dict[int, tuple[str, Timer]] = {}
         # Transfers, by what matches them and by number.
         self.posts: dict[tuple[int, bytes, bool], Post] = {}
@@ -132,10 +138,10 @@ class Process:
             "faults": 0.0,
         }
 
-    @property
-    def running(self) -> bool:
-        """Neither stopped nor ended."""
-        return self.state is State.RUNNING
+    def enter(self, state: State) -> None:
+        """Change the state."""
+        self.state = state
+        self.running = state is State.RUNNING
 
     @property
     def on_event(self) -> Callable[[Event], None] | None:

@@ -7,17 +7,18 @@ identity. Diego Ongaro and John Ousterhout, In Search of an Understandable Conse
 from __future__ import annotations
 
 from functools import partial
-
-
-from .process import Process, State
 from typing import TYPE_CHECKING
 
+from .process import Process, State
+
 if TYPE_CHECKING:
-    from .scheduler import Scheduler, Timer
-    from .options import NetworkOptions
-    from .links import Links
-    from pyfl.overlay.protocol import Write
     from collections.abc import Callable
+
+    from pyfl.overlay.protocol import Write
+
+    from .links import Links
+    from .options import NetworkOptions
+    from .scheduler import Scheduler, Timer
 
 __all__ = ["Disk", "Entry", "Leadership", "Raft", "Ticket"]
 

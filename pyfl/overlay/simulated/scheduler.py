@@ -38,7 +38,7 @@ class Scheduler:
 
     def __init__(self, seed: int) -> None:
         self.now = 0.0
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
         self._heap: list[tuple[float, int, Timer]] = []
         self._sequence = 0
         self._trace = 0

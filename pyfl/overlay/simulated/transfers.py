@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyfl.errors import NoSuchPeer, OverlayArgument, OverlayFull
 from pyfl.overlay.protocol import Received, Sent
 
 from .mail import check_tag
 from .process import Process, State
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .scheduler import Scheduler, Timer
-    from .options import NetworkOptions
     from .links import Links
+    from .options import NetworkOptions
+    from .scheduler import Scheduler, Timer
 
 __all__ = ["MAX_POSTED", "Post", "Transfers"]
 
@@ -48,6 +48,7 @@ class Post:
 
     @property
     def key(self) -> tuple[int, bytes, bool]:
+        """What a post is found by: no two of one process have the same."""
         return (self.other, self.tag, self.sending)
 
 
@@ -179,27 +180,34 @@ class Transfers:
 
     def _stuck(self, flow: Flow) -> None:
         """Nothing moved for too long."""
-        self._fail(flow, "timeout", "timeout")
+        self._fail(flow, "timeout")
 
-    def _fail(self, flow: Flow, sender_error: str, receiver_error: str) -> None:
+    def _fail(self, flow: Flow, error: str) -> None:
         """Both sides end; what had arrived is in the receive buffer."""
-        moved = self._spill(flow)
-        sender_ok = moved > 0 and self._rng.random() < self._options.sent_without_received_probability
-        self._end(flow.sender, "" if sender_ok else sender_error, moved)
-        self._end(flow.receiver, receiver_error, moved)
+        self._spill(flow)
+        self._end(flow.sender, error, 0)
+        self._end(flow.receiver, error, 0)
 
-    def _spill(self, flow: Flow) -> int:
-        """Take a flow apart, leaving in the receive buffer what had arrived until now; returns how many bytes."""
-        receiver = flow.receiver
-        self._check(receiver)
-        moved = 0
-        if flow.sender.size == receiver.size and receiver.process.state is not State.ENDED:
-            moved = int(flow.progress(self._scheduler.now) * self._rng.random() * receiver.size)
-            receiver.buffer[:moved] = flow.sender.buffer[:moved]
-            if self._options.check_buffers:
-                receiver.checksum = zlib.crc32(receiver.buffer)
+    def _spill(self, flow: Flow) -> None:
+        """Take a flow apart, leaving in the receive buffer what had arrived until now.
+
+        Rarely that is everything: then the receiver's end is a success, and only the sender does not hear of it.
+        """
+        sender, receiver = flow.sender, flow.receiver
+        options = self._options
+        progress = flow.progress(self._scheduler.now)
         self._drop(flow)
-        return moved
+        if receiver.process.state is State.ENDED or sender.size != receiver.size:
+            return
+        self._check(receiver)
+        whole = progress > 0.5 and self._rng.random() < options.received_without_sent_probability
+        moved = receiver.size if whole else int(progress * self._rng.random() * receiver.size)
+        receiver.buffer[:moved] = sender.buffer[:moved]
+        sender.process.counters["bytes_sent"] += moved
+        if whole:
+            self._end(receiver, "", receiver.size, checked=True)
+        elif options.check_buffers:
+            receiver.checksum = zlib.crc32(receiver.buffer)
 
     def _drop(self, flow: Flow) -> None:
         self._flows.pop(flow, None)
@@ -244,39 +252,56 @@ class Transfers:
         self._scheduler.schedule(delay_s, partial(process.deliver, event))
 
     def cancel(self, process: Process, number: int) -> bool:
-        """End a transfer now; False if it had ended. The other side, if bytes were moving, ends soon as well."""
+        """End a transfer now; False if it had ended. The other side waits for another match."""
         post = process.transfers.get(number)
         if post is None:
             if not 0 < number <= self._next:
                 raise OverlayArgument(f"no transfer {number} was ever posted")
             return False
         flow = post.flow
-        moved = 0
         if flow is not None:
-            other = flow.receiver if post.sending else flow.sender
-            moved = self._spill(flow)
-            # It cannot match again before it hears of the cancellation.
-            del other.process.posts[other.key]
-            delay_s = self._links.delay(process.number, other.process.number)
-            self._scheduler.schedule(delay_s, partial(self._end, other, "cancelled", moved))
-        self._end(post, "cancelled", moved)
+            self._spill(flow)
+            self._wait_again(flow.receiver if post.sending else flow.sender)
+        if post.number not in process.transfers:
+            return False  # everything had arrived
+        self._end(post, "cancelled", 0)
         return True
 
-    def lost(self, observer: Process, number: int) -> None:
-        """An observer gave a peer up: everything it has posted for it ends."""
+    def _wait_again(self, post: Post) -> None:
+        """Let a post whose other side went wait for another, once it has heard of it."""
+        if post.number not in post.process.transfers:
+            return
+        if post.timeout_s > 0.0:
+            post.timer = self._scheduler.schedule(post.timeout_s, partial(self._expired, post))
+        delay_s = self._links.delay(post.process.number, post.other)
+        self._scheduler.schedule(delay_s, partial(self._match_if_posted, post))
+
+    def _match_if_posted(self, post: Post) -> None:
+        if post.number in post.process.transfers:
+            self._match(post)
+
+    def lost(self, observer: Process, number: int, confirmed: bool) -> None:
+        """An observer gave a peer up: what it has posted for it ends, after a mere hint perhaps not."""
+        if not confirmed and self._rng.random() < self._options.hint_keeps_transfers_probability:
+            return
         for post in [post for post in observer.transfers.values() if post.other == number]:
-            flow = post.flow
-            if flow is None:
-                self._end(post, "peer_lost", 0)
-                continue
-            moved = self._spill(flow)
-            other = flow.receiver if post.sending else flow.sender
-            self._end(post, "peer_lost", moved)
-            if other.process.state is not State.ENDED:
-                # It sees the connection close.
-                other.process.posts.pop(other.key, None)
-                delay_s = self._links.delay(observer.number, number)
-                self._scheduler.schedule(delay_s, partial(self._end, other, "peer_lost", moved))
+            if post.flow is not None:
+                self._break(post.flow, post)
+            self._end(post, "peer_lost", 0)
+
+    def _break(self, flow: Flow, seen_by: Post) -> None:
+        """One side gave up: the other, if it lives, sees the connection close."""
+        self._spill(flow)
+        other = flow.receiver if seen_by is flow.sender else flow.sender
+        if other.process.state is not State.ENDED and other.number in other.process.transfers:
+            delay_s = self._links.delay(other.process.number, seen_by.process.number)
+            self._scheduler.schedule(delay_s, partial(self._end, other, "peer_lost", 0))
+
+    def link_broke(self, a: int, b: int) -> None:
+        """The connections between two peers broke: what was under way on them ends, what waited goes on waiting."""
+        for flow in list(self._flows):
+            if {flow.sender.process.number, flow.receiver.process.number} == {a, b}:
+                self._fail(flow, "peer_lost")
 
     def refresh(self) -> None:
         """Pause and resume what moves, and match what waits, after a change of who runs or who is linked."""
@@ -296,15 +321,12 @@ class Transfers:
         """A process ended: its buffers are gone, and its posts with it. Others find out in their own time."""
         for flow in [flow for flow in self._flows if process in (flow.sender.process, flow.receiver.process)]:
             other = flow.receiver if flow.sender.process is process else flow.sender
-            if flow.moving:
-                self._pause(flow)
             self._spill(flow)
-            if other.process.state is not State.ENDED:
-                # It stays posted until its peer is given up, or until nothing moved for too long.
+            if other.process.state is not State.ENDED and other.number in other.process.transfers:
+                # It stays until its peer is given up, or until nothing moved for too long.
                 other.process.posts.pop(other.key, None)
-                limit_s = self._options.transfer_s
-                if other.timeout_s > 0.0:
-                    limit_s = min(limit_s, other.timeout_s)
+                limits = [other.timeout_s] if other.timeout_s > 0.0 else []
+                limit_s = min([*limits, self._options.transfer_s])
                 other.timer = self._scheduler.schedule(limit_s, partial(self._end, other, "timeout", 0))
         process.posts.clear()
         process.transfers.clear()
