@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyfl import kernels
@@ -91,7 +91,6 @@ def assert_same_bits(found: reference.F32, expected: reference.F32) -> None:
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases())
 def test_exponents_are_those_of_frexp(clone: str, case: Case) -> None:
     kernels.use_clone(clone)
@@ -104,7 +103,6 @@ def test_exponents_are_those_of_frexp(clone: str, case: Case) -> None:
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases())
 def test_quantise_clips_scales_and_rounds_half_to_even(clone: str, case: Case) -> None:
     kernels.use_clone(clone)
@@ -117,7 +115,6 @@ def test_quantise_clips_scales_and_rounds_half_to_even(clone: str, case: Case) -
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases())
 def test_add_wraps_around(clone: str, case: Case) -> None:
     kernels.use_clone(clone)
@@ -128,7 +125,6 @@ def test_add_wraps_around(clone: str, case: Case) -> None:
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases(), data=st.data())
 def test_add_bounded_adds_all_or_nothing(clone: str, case: Case, data: st.DataObject) -> None:
     kernels.use_clone(clone)
@@ -142,7 +138,6 @@ def test_add_bounded_adds_all_or_nothing(clone: str, case: Case, data: st.DataOb
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases(), ratio=floats)
 def test_dequantise_multiplies_in_the_written_order(clone: str, case: Case, ratio: float) -> None:
     kernels.use_clone(clone)
@@ -155,7 +150,6 @@ def test_dequantise_multiplies_in_the_written_order(clone: str, case: Case, rati
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases(), lr=floats)
 def test_the_plain_step_is_not_fused(clone: str, case: Case, lr: float) -> None:
     kernels.use_clone(clone)
@@ -167,7 +161,6 @@ def test_the_plain_step_is_not_fused(clone: str, case: Case, lr: float) -> None:
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases(), beta=finite, lr=finite)
 def test_the_momentum_step_equals_its_formula(clone: str, case: Case, beta: float, lr: float) -> None:
     kernels.use_clone(clone)
@@ -183,7 +176,6 @@ def test_the_momentum_step_equals_its_formula(clone: str, case: Case, beta: floa
 
 
 @each_clone
-@settings(deadline=None)
 @given(case=cases(), scalars=st.lists(finite, min_size=6, max_size=6))
 def test_the_adam_step_equals_its_formula(clone: str, case: Case, scalars: list[float]) -> None:
     kernels.use_clone(clone)
