@@ -49,7 +49,7 @@ const (
 // Config connects the plane to its owner.
 type Config struct {
 	Transport *transport.T
-	Resolve   func(PeerID) (addr string, ok bool)
+	Resolve   func(PeerID) (addr string, life transport.Life, ok bool)
 	// Control queues a frame on the message plane. Called with the plane's lock held: it must not block or call back.
 	Control func(peer PeerID, kind messages.Kind, body []byte) error
 	// Ended takes the end of each transfer; called with the plane's lock held, it must not block or call back.
@@ -89,6 +89,7 @@ type Plane struct {
 // peer is what is posted by and for one peer.
 type peer struct {
 	id       PeerID
+	life     transport.Life
 	sends    map[string]*transfer
 	receives map[string]*transfer
 	remote   map[string]remotePost // receives that the peer has posted and that no send has taken
@@ -205,16 +206,21 @@ func (p *Plane) admit(id PeerID, tag string) (*peer, error) {
 	if len(tag) > messages.MaxTag {
 		return nil, fmt.Errorf("%w: a tag of %d bytes, at most %d", ErrArgument, len(tag), messages.MaxTag)
 	}
-	if _, ok := p.config.Resolve(id); !ok {
+	_, life, ok := p.config.Resolve(id)
+	if !ok {
 		return nil, ErrNoPeer
 	}
-	return p.peerOf(id), nil
+	return p.peerOf(id, life), nil
 }
 
-func (p *Plane) peerOf(id PeerID) *peer {
+func (p *Plane) peerOf(id PeerID, life transport.Life) *peer {
 	known := p.peers[id]
+	if known != nil && known.life != life {
+		p.lose(known) // it restarted
+		known = nil
+	}
 	if known == nil {
-		known = &peer{id: id, sends: map[string]*transfer{}, receives: map[string]*transfer{}, remote: map[string]remotePost{}}
+		known = &peer{id: id, life: life, sends: map[string]*transfer{}, receives: map[string]*transfer{}, remote: map[string]remotePost{}}
 		p.peers[id] = known
 	}
 	return known
@@ -339,11 +345,13 @@ func (p *Plane) Posted() int {
 func (p *Plane) Gone(id PeerID, life transport.Life) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	peer := p.peers[id]
-	if peer == nil {
-		return
+	if peer := p.peers[id]; peer != nil && peer.life == life {
+		p.lose(peer)
 	}
-	delete(p.peers, id)
+}
+
+func (p *Plane) lose(peer *peer) {
+	delete(p.peers, peer.id)
 	for _, t := range peer.sends {
 		p.finish(t, reasonPeerLost)
 	}
@@ -354,7 +362,7 @@ func (p *Plane) Gone(id PeerID, life transport.Life) {
 		s.stop()
 	}
 	for conn := range p.inbound {
-		if conn.Peer() == id && conn.Life() == life {
+		if conn.Peer() == peer.id && conn.Life() == peer.life {
 			_ = conn.Close()
 		}
 	}
@@ -376,20 +384,22 @@ func (p *Plane) Relinked(id PeerID) {
 }
 
 // Frame takes a control frame from the message plane.
-func (p *Plane) Frame(from PeerID, kind messages.Kind, body []byte) {
+func (p *Plane) Frame(from PeerID, life transport.Life, kind messages.Kind, body []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return
+	_, present, ok := p.config.Resolve(from)
+	if p.closed || !ok || present != life {
+		return // what is left of a former life
 	}
+	peer := p.peerOf(from, life)
 	var err error
 	switch kind {
 	case messages.KindPost:
-		err = p.posted(from, body)
+		err = p.posted(peer, body)
 	case messages.KindCancel:
-		err = p.withdrawn(from, body)
+		err = p.withdrawn(peer, body)
 	case messages.KindSize:
-		err = p.mismatched(from, body)
+		err = p.mismatched(peer, body)
 	default:
 		err = fmt.Errorf("%w: control frame %d", errWire, kind)
 	}
@@ -398,12 +408,11 @@ func (p *Plane) Frame(from PeerID, kind messages.Kind, body []byte) {
 	}
 }
 
-func (p *Plane) posted(from PeerID, body []byte) error {
+func (p *Plane) posted(peer *peer, body []byte) error {
 	post, size, tag, err := parsePost(body)
 	if err != nil {
 		return err
 	}
-	peer := p.peerOf(from)
 	if send := peer.sends[tag]; send != nil && send.attempt != nil && send.attempt.try.post == post {
 		return nil // repeated after a broken link, and being served
 	}
@@ -415,12 +424,11 @@ func (p *Plane) posted(from PeerID, body []byte) error {
 	return nil
 }
 
-func (p *Plane) withdrawn(from PeerID, body []byte) error {
+func (p *Plane) withdrawn(peer *peer, body []byte) error {
 	post, err := parsePostID(body)
 	if err != nil {
 		return err
 	}
-	peer := p.peerOf(from)
 	for tag, remote := range peer.remote {
 		if remote.post == post {
 			delete(peer.remote, tag)
@@ -429,12 +437,12 @@ func (p *Plane) withdrawn(from PeerID, body []byte) error {
 	return nil // a stream that has started learns it from the verdict
 }
 
-func (p *Plane) mismatched(from PeerID, body []byte) error {
+func (p *Plane) mismatched(peer *peer, body []byte) error {
 	post, err := parsePostID(body)
 	if err != nil {
 		return err
 	}
-	if t := p.posts[post]; t != nil && t.peer.id == from {
+	if t := p.posts[post]; t != nil && t.peer == peer {
 		p.finish(t, reasonSize)
 	}
 	return nil

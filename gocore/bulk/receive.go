@@ -133,12 +133,11 @@ func (r *reader) chunk(t try, size int, f flag) error {
 	post.progress = time.Now()
 	post.offset += n
 	whole := err == nil && post.offset == len(post.buffer)
-	if whole && !post.ending {
-		p.finish(post, "")
-	}
-	reason := post.reason
-	ended := post.ending
 	p.released(post)
+	if whole {
+		p.finish(post, "") // unless its end was decided meanwhile
+	}
+	reason, ended := post.reason, post.ending
 	p.mu.Unlock()
 	if err != nil && !errors.Is(err, errDetached) {
 		return err

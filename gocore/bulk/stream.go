@@ -18,7 +18,9 @@ type attempt struct {
 	try      try
 	stream   *stream
 	started  bool // chunks have been written
+	last     bool // ... or are being written, up to the last one
 	complete bool // all of them; the verdict is awaited
+	done     bool // the verdict came before the last write returned
 	stop     flag // not flagData: end it before its last chunk
 }
 
@@ -138,9 +140,12 @@ func (s *stream) run() {
 func (s *stream) connect() *transport.Conn {
 	p, pause := s.plane, 50*time.Millisecond
 	for {
-		if addr, ok := p.config.Resolve(s.peer.id); ok {
+		if addr, life, ok := p.config.Resolve(s.peer.id); ok && life == s.peer.life {
 			conn, err := p.config.Transport.Dial(s.ctx, addr, transport.Bulk, s.peer.id)
-			if err == nil {
+			if err == nil && conn.Life() != s.peer.life {
+				_ = conn.Close()
+				p.config.Broken(s.peer.id)
+			} else if err == nil {
 				p.mu.Lock()
 				s.conn = conn
 				p.mu.Unlock()
@@ -222,10 +227,10 @@ func (s *stream) writeAttempt(conn *transport.Conn, a *attempt) error {
 			return err
 		}
 		t.busy++
-		buffer := t.buffer
+		chunk := t.buffer[offset:min(offset+MaxChunk, len(t.buffer))]
+		a.last = offset+len(chunk) == len(t.buffer)
 		p.mu.Unlock()
 
-		chunk := buffer[offset:min(offset+MaxChunk, len(buffer))]
 		err := conn.SetWriteDeadline(time.Now().Add(2 * p.config.Progress))
 		if err == nil {
 			_, err = conn.WriteBuffered(putChunk(&head, a.try, len(chunk), flagData))
@@ -234,35 +239,37 @@ func (s *stream) writeAttempt(conn *transport.Conn, a *attempt) error {
 			_, err = conn.WriteBuffered(chunk)
 		}
 		offset += len(chunk)
-		last := offset == int(a.remote.size)
 
 		p.mu.Lock()
 		t.progress = time.Now()
 		s.load -= len(chunk)
-		if err == nil && last && a.stop == flagData {
-			a.complete = true
-			s.awaited[a.try] = a
-			s.current = nil
+		if err == nil && a.last {
+			s.written(a)
 		}
 		p.released(t)
+		if a.done && t.attempt == a {
+			p.finish(t, "")
+		}
 		p.mu.Unlock()
-		if err != nil {
+		if err != nil || a.last {
 			return err
 		}
-		if last && a.complete {
-			p.Counters.Sent.Add(int64(a.remote.size))
-			return nil
-		}
-		if last { // withdrawn during its last chunk: the receiver has everything and says so, to nobody
-			p.mu.Lock()
-			s.current = nil
-			if t.peer.remote[t.tag].post == a.try.post {
-				delete(t.peer.remote, t.tag)
-			}
-			p.mu.Unlock()
-			return nil
-		}
 	}
+}
+
+// written: the last chunk is out.
+func (s *stream) written(a *attempt) {
+	s.current = nil
+	t := a.transfer
+	if a.stop != flagData { // withdrawn meanwhile: the receiver has everything and says so, to nobody
+		if t.peer.remote[t.tag].post == a.try.post {
+			delete(t.peer.remote, t.tag)
+		}
+		return
+	}
+	a.complete = true
+	s.awaited[a.try] = a
+	s.plane.Counters.Sent.Add(int64(a.remote.size))
 }
 
 // interrupt gets a goroutine that is blocked on a transfer's buffer to let go of it.
@@ -323,10 +330,14 @@ func (s *stream) judge(t try, v verdict) error {
 	}
 	switch v {
 	case verdictDone:
-		if !a.complete {
+		if !a.last {
 			return fmt.Errorf("%w: a transfer was called done before its end", errWire)
 		}
-		p.finish(a.transfer, "")
+		if a.complete {
+			p.finish(a.transfer, "")
+		} else {
+			a.done = true
+		}
 	case verdictExpired:
 		p.finish(a.transfer, reasonTimeout)
 	case verdictUnknown, verdictWithdrawn:

@@ -31,15 +31,15 @@ const (
 // Config connects the plane to its owner. Callbacks come from the plane's goroutines.
 type Config struct {
 	Transport *transport.T
-	// Resolve gives a member's address; false when it is not one (any more): its queue is dropped.
-	Resolve func(PeerID) (addr string, ok bool)
+	// Resolve gives a member's address and present life; false when it is not one (any more).
+	Resolve func(PeerID) (addr string, life transport.Life, ok bool)
 	// Admit blocks until this life of the peer is known as a member, so that its first message follows its peer_up.
 	Admit func(ctx context.Context, peer PeerID, life transport.Life) error
 	// Deliver takes a message; it blocks while the inbox is full, which holds back the connection, and returns an error
 	// once the node closes.
 	Deliver func(from PeerID, tag, payload []byte) error
 	// Control takes every other frame. It must not block.
-	Control func(from PeerID, kind Kind, body []byte)
+	Control func(from PeerID, life transport.Life, kind Kind, body []byte)
 	// Broken: a connection with the peer ended and neither side had said so. outgoing: this side had dialed it, so
 	// frames written to it may be lost.
 	Broken func(peer PeerID, outgoing bool)
@@ -125,7 +125,8 @@ func (p *Plane) Goodbye(ctx context.Context, peers []PeerID) {
 }
 
 func (p *Plane) queue(peer PeerID, it item) error {
-	if _, ok := p.config.Resolve(peer); !ok {
+	_, life, ok := p.config.Resolve(peer)
+	if !ok {
 		return ErrNoPeer
 	}
 	p.mu.Lock()
@@ -134,8 +135,12 @@ func (p *Plane) queue(peer PeerID, it item) error {
 		return ErrClosed
 	}
 	s := p.outgoing[peer]
+	if s != nil && s.life != life {
+		s.stop() // what still waits there was for the former life
+		s = nil
+	}
 	if s == nil {
-		s = newSender(p, peer)
+		s = newSender(p, peer, life)
 		p.outgoing[peer] = s
 		p.spawn("messages.send", s.run)
 	}
@@ -146,11 +151,15 @@ func (p *Plane) queue(peer PeerID, it item) error {
 func (p *Plane) Forget(peer PeerID, life transport.Life) {
 	p.mu.Lock()
 	s, r := p.outgoing[peer], p.incoming[peer]
-	delete(p.outgoing, peer)
+	if s != nil && s.life == life {
+		delete(p.outgoing, peer)
+	} else {
+		s = nil // of the next life
+	}
 	if r != nil && r.conn.Life() == life {
 		delete(p.incoming, peer)
 	} else {
-		r = nil // of the next life
+		r = nil
 	}
 	p.mu.Unlock()
 	if s != nil {

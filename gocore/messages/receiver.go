@@ -93,9 +93,9 @@ func (p *Plane) read(r *receiver, peer PeerID) error {
 			}
 		case KindGoodbye:
 			r.quiet.Store(true)
-			p.config.Control(peer, kind, body)
+			p.config.Control(peer, r.conn.Life(), kind, body)
 		default:
-			p.config.Control(peer, kind, body)
+			p.config.Control(peer, r.conn.Life(), kind, body)
 		}
 	}
 }

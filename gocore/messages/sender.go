@@ -23,6 +23,7 @@ type item struct {
 type sender struct {
 	plane *Plane
 	peer  PeerID
+	life  transport.Life
 	ctx   context.Context
 	halt  context.CancelFunc
 
@@ -32,8 +33,8 @@ type sender struct {
 	wake     chan struct{}
 }
 
-func newSender(p *Plane, peer PeerID) *sender {
-	s := &sender{plane: p, peer: peer, wake: make(chan struct{}, 1)}
+func newSender(p *Plane, peer PeerID, life transport.Life) *sender {
+	s := &sender{plane: p, peer: peer, life: life, wake: make(chan struct{}, 1)}
 	s.ctx, s.halt = context.WithCancel(p.ctx)
 	return s
 }
@@ -111,13 +112,16 @@ func (s *sender) run() {
 func (s *sender) connect() *transport.Conn {
 	pause := 50 * time.Millisecond
 	for {
-		addr, ok := s.plane.config.Resolve(s.peer)
-		if ok {
+		addr, life, ok := s.plane.config.Resolve(s.peer)
+		if ok && life == s.life {
 			conn, err := s.plane.config.Transport.Dial(s.ctx, addr, transport.Message, s.peer)
-			if err == nil {
+			if err == nil && conn.Life() == s.life {
 				return conn
 			}
-			if transport.Gone(err) && s.ctx.Err() == nil {
+			if err == nil {
+				_ = conn.Close()
+			}
+			if (err == nil || transport.Gone(err)) && s.ctx.Err() == nil {
 				s.plane.config.Broken(s.peer, false)
 			}
 		}

@@ -122,7 +122,7 @@ func (t *T) acceptLoop() {
 	for {
 		raw, err := t.listener.Accept()
 		if err != nil {
-			if t.isClosed() {
+			if t.isDeaf() {
 				return
 			}
 			t.fault("transport.accept", err)
@@ -218,6 +218,12 @@ func (t *T) accept(raw net.Conn) (*Conn, error) {
 		return nil, errNotReady
 	}
 	return c, c.SetDeadline(time.Time{})
+}
+
+func (t *T) isDeaf() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.deaf || t.closed
 }
 
 func (t *T) listenerOf(plane Plane) *Listener {

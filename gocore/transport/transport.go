@@ -42,6 +42,7 @@ type T struct {
 
 	mu        sync.Mutex
 	closed    bool
+	deaf      bool
 	listeners map[Plane]*Listener
 	conns     map[*Conn]struct{}
 	pending   *list.List // net.Conn in handshake, oldest first
@@ -232,6 +233,15 @@ func (t *T) isClosed() bool {
 
 func (t *T) fault(where string, err error) { t.config.Fault(where, err) }
 
+// Deafen closes the port and keeps the connections: from now on a dial finds nobody here, which is how the others tell
+// a node that ends from a broken link.
+func (t *T) Deafen() {
+	t.mu.Lock()
+	t.deaf = true
+	t.mu.Unlock()
+	_ = t.listener.Close()
+}
+
 // Close closes the port, every listener and every connection, and returns when the transport's goroutines have ended.
 func (t *T) Close() error {
 	t.mu.Lock()
@@ -254,7 +264,7 @@ func (t *T) Close() error {
 		_ = e.Value.(net.Conn).Close()
 	}
 	t.mu.Unlock()
-	err := t.listener.Close()
+	_ = t.listener.Close()
 	for _, l := range listeners {
 		_ = l.Close()
 	}
@@ -262,5 +272,5 @@ func (t *T) Close() error {
 		_ = c.Close()
 	}
 	t.wg.Wait()
-	return err
+	return nil
 }

@@ -1,0 +1,118 @@
+// Package membership knows who is here: hashicorp/memberlist over the transport, goodbyes, and what broken connections tell.
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"pyfl/gocore/identity"
+	"pyfl/gocore/transport"
+)
+
+// PeerID names a peer.
+type PeerID = identity.PeerID
+
+// Member is one peer as the others see it.
+type Member struct {
+	ID       PeerID
+	Name     string
+	Addr     string // ip:port
+	Labels   map[string]string
+	Meta     []byte
+	Eligible bool // may become a voter
+	Founded  bool // knows a ledger
+	Life     transport.Life
+}
+
+func (m Member) equal(other Member) bool {
+	return m.ID == other.ID && m.Name == other.Name && m.Addr == other.Addr && maps.Equal(m.Labels, other.Labels) &&
+		slices.Equal(m.Meta, other.Meta) && m.Eligible == other.Eligible && m.Founded == other.Founded && m.Life == other.Life
+}
+
+// Bounds of what a peer tells about itself; gossip carries 512 bytes for each.
+const (
+	MaxName   = 64
+	MaxLabels = 200 // bytes of all keys and values
+	MaxMeta   = 256
+)
+
+// ErrArgument: what was to be announced is too large.
+var ErrArgument = errors.New("does not fit what gossip can carry")
+
+// card is a member's metadata on the wire.
+type card struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by reflection
+	Version  uint8
+	Life     uint64
+	Name     string
+	Labels   map[string]string
+	Meta     []byte
+	Eligible bool
+	Founded  bool
+}
+
+const cardVersion = 1
+
+func encodeCard(m Member) ([]byte, error) {
+	b, err := msgpack.Marshal(&card{Version: cardVersion, Life: uint64(m.Life), Name: m.Name, Labels: m.Labels,
+		Meta: m.Meta, Eligible: m.Eligible, Founded: m.Founded})
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > memberlist.MetaMaxSize {
+		return nil, fmt.Errorf("%w: name, labels and meta take %d bytes encoded, at most %d", ErrArgument, len(b), memberlist.MetaMaxSize)
+	}
+	return b, nil
+}
+
+// CheckSelf says whether a name and labels leave room for any meta.
+func CheckSelf(name string, labels map[string]string) error {
+	if len(name) > MaxName {
+		return fmt.Errorf("name: %d bytes, at most %d", len(name), MaxName)
+	}
+	size := 0
+	for key, value := range labels {
+		size += len(key) + len(value)
+	}
+	if size > MaxLabels {
+		return fmt.Errorf("labels: %d bytes in all, at most %d", size, MaxLabels)
+	}
+	if _, err := encodeCard(Member{Name: name, Labels: labels, Meta: make([]byte, MaxMeta), Life: 1 << 63}); err != nil {
+		return fmt.Errorf("name and labels together leave no room for %d bytes of meta: %w", MaxMeta, err)
+	}
+	return nil
+}
+
+// memberOf reads what gossip says of a node; an error if it is not a peer of this version.
+func memberOf(node *memberlist.Node) (Member, error) {
+	if !identity.ValidID(node.Name) {
+		return Member{}, fmt.Errorf("a node named %.40q: expected a peer id", node.Name)
+	}
+	if len(node.Addr) != net.IPv4len && len(node.Addr) != net.IPv6len || node.Port == 0 {
+		return Member{}, fmt.Errorf("node %s: address %v:%d is not possible", node.Name, []byte(node.Addr), node.Port)
+	}
+	var c card
+	if err := msgpack.Unmarshal(node.Meta, &c); err != nil {
+		return Member{}, fmt.Errorf("node %s: metadata: %w", node.Name, err)
+	}
+	if c.Version != cardVersion {
+		return Member{}, fmt.Errorf("node %s: metadata version %d, expected %d", node.Name, c.Version, cardVersion)
+	}
+	return Member{
+		ID:       node.Name,
+		Name:     c.Name,
+		Addr:     net.JoinHostPort(node.Addr.String(), strconv.Itoa(int(node.Port))),
+		Labels:   c.Labels,
+		Meta:     c.Meta,
+		Eligible: c.Eligible,
+		Founded:  c.Founded,
+		Life:     transport.Life(c.Life),
+	}, nil
+}

@@ -1,0 +1,366 @@
+// A node: the planes put together, and its life.
+
+package p2plib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pyfl/gocore/bulk"
+	"pyfl/gocore/identity"
+	"pyfl/gocore/ledger"
+	"pyfl/gocore/membership"
+	"pyfl/gocore/messages"
+	"pyfl/gocore/transport"
+)
+
+// Node is one peer of a swarm. Any goroutine may call; Next, Leave, Close and Cancel block.
+type Node struct {
+	config    Config
+	transport *transport.T
+	members   *membership.M
+	messages  *messages.Plane
+	bulk      *bulk.Plane
+	queue     *queue
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+
+	raft, watch *transport.Listener // handed to the ledger
+	ledger      atomic.Pointer[ledger.Ledger]
+	early       atomic.Int64 // request numbers before there is a ledger, downwards
+
+	mu      sync.Mutex
+	pending []any // membership events whose consequences are still to be drawn
+	kick    chan struct{}
+	told    map[string]time.Time // last fault reported, by where
+	faults  atomic.Int64
+	once    sync.Once
+}
+
+// Open starts a node. Errors wrap ErrConfig or ErrAddressInUse, or are the system's.
+func Open(config Config) (*Node, error) {
+	swarmKey, err := config.check()
+	if err != nil {
+		return nil, err
+	}
+	key, err := identity.LoadKey(config.IdentityFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w: identity_file: %w", ErrConfig, err)
+	}
+	own, err := identity.New(swarmKey, key)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{config: config, queue: newQueue(config.Inbox), kick: make(chan struct{}, 1), told: map[string]time.Time{}}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Fault: n.fault})
+	if err != nil {
+		n.cancel()
+		return nil, translate(err, "listen "+config.Listen)
+	}
+	if err := n.start(); err != nil {
+		n.Close()
+		return nil, translate(err, "open")
+	}
+	return n, nil
+}
+
+func (n *Node) start() (err error) {
+	if n.raft, err = n.transport.Listen(transport.Ledger); err != nil {
+		return err
+	}
+	if n.watch, err = n.transport.Listen(transport.Watch); err != nil {
+		return err
+	}
+	// The planes are listened on before membership tells anybody of this node; they call membership only
+	// for peers, which there are none before.
+	ready := make(chan struct{})
+	n.messages, err = messages.New(messages.Config{
+		Transport: n.transport,
+		Resolve:   n.resolve,
+		Admit: func(ctx context.Context, peer PeerID, life transport.Life) error {
+			if !n.started(ready) {
+				return ErrClosed
+			}
+			return n.admit(ctx, peer, life)
+		},
+		Deliver: func(from PeerID, tag, payload []byte) error {
+			if !n.queue.deliver(Message{Peer: from, Tag: tag, Payload: payload}) {
+				return ErrClosed
+			}
+			return nil
+		},
+		Control: n.control,
+		Broken:  n.messagesBroken,
+		Fault:   n.fault,
+	})
+	if err != nil {
+		return err
+	}
+	n.bulk, err = bulk.New(bulk.Config{
+		Transport: n.transport,
+		Resolve:   n.resolve,
+		Control:   n.messages.Control,
+		Ended:     n.ended,
+		Broken: func(peer PeerID) {
+			if n.started(ready) {
+				n.members.Broken(peer)
+			}
+		},
+		Streams:  n.streams,
+		Fault:    n.fault,
+		Progress: milliseconds(n.config.TransferMs),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = membership.New(membership.Config{
+		Transport:   n.transport,
+		Advertise:   n.config.Advertise,
+		Name:        n.config.Name,
+		Labels:      n.config.Labels,
+		Join:        n.config.Join,
+		JoinTimeout: milliseconds(n.config.JoinTimeoutMs),
+		Probe:       milliseconds(n.config.ProbeMs),
+		Quiet:       !n.config.Gossip,
+		Events:      n.membership,
+		Fault:       n.fault,
+		Ready:       func(m *membership.M) { n.members = m; close(ready) },
+	})
+	if err != nil {
+		return err
+	}
+	n.spawn("node.consequences", n.consequences)
+	return n.startLedger()
+}
+
+// started waits for membership; false when the node closes first.
+func (n *Node) started(ready <-chan struct{}) bool {
+	select {
+	case <-ready:
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+func (n *Node) spawn(where string, f func()) {
+	n.wg.Add(1)
+	go func() {
+		defer n.wg.Done()
+		defer func() {
+			if r := recover(); r != nil {
+				n.fault(where, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			}
+		}()
+		f()
+	}()
+}
+
+// faultInterval is how often one place may report; what a stranger can cause must not fill the queue.
+const faultInterval = time.Second
+
+func (n *Node) fault(where string, err error) {
+	n.faults.Add(1)
+	now := time.Now()
+	n.mu.Lock()
+	quiet := now.Sub(n.told[where]) < faultInterval
+	if !quiet {
+		n.told[where] = now
+	}
+	n.mu.Unlock()
+	if !quiet {
+		n.queue.push(Fault{Where: where, Error: err.Error()})
+	}
+}
+
+func (n *Node) resolve(peer PeerID) (string, transport.Life, bool) {
+	if n.members == nil {
+		return "", 0, false
+	}
+	return n.members.Resolve(peer)
+}
+
+// admitTimeout is how long a connection may come before gossip tells who it is from.
+const admitTimeout = 10 * time.Second
+
+func (n *Node) admit(ctx context.Context, peer PeerID, life transport.Life) error {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	n.members.Seen(peer, life)
+	return n.members.Await(ctx, peer, life)
+}
+
+func (n *Node) control(from PeerID, life transport.Life, kind messages.Kind, body []byte) {
+	if kind == messages.KindGoodbye {
+		n.members.Goodbye(from, life)
+		return
+	}
+	n.bulk.Frame(from, life, kind, body)
+}
+
+func (n *Node) messagesBroken(peer PeerID, outgoing bool) {
+	n.members.Broken(peer)
+	if outgoing {
+		n.bulk.Relinked(peer)
+	}
+}
+
+func (n *Node) ended(e bulk.Ended) {
+	t := Transferred{Transfer: e.Transfer, Peer: e.Peer, Tag: []byte(e.Tag), OK: e.Error == "", Error: e.Error, Bytes: e.Bytes}
+	if e.Receive {
+		n.queue.push(Received{t})
+	} else {
+		n.queue.push(Sent{t})
+	}
+}
+
+// streams: one connection fills a short link (2.7 GB/s on loopback); long ones need several.
+func (n *Node) streams(peer PeerID) int {
+	if n.config.BulkStreams > 0 {
+		return n.config.BulkStreams
+	}
+	switch rtt := n.members.RTT(peer); {
+	case rtt < 5*time.Millisecond:
+		return 1
+	case rtt < 30*time.Millisecond:
+		return 2
+	}
+	return 4
+}
+
+func info(m membership.Member) PeerInfo {
+	return PeerInfo{Peer: m.ID, Name: m.Name, Address: m.Addr, Labels: m.Labels, Meta: m.Meta, Eligible: m.Eligible}
+}
+
+// membership takes membership's events with its lock held: it queues what the reader sees now, and leaves what follows
+// from it to the goroutine of consequences.
+func (n *Node) membership(event any) {
+	switch e := event.(type) {
+	case membership.Up:
+		n.queue.push(PeerUp{info(e.Member)})
+	case membership.Update:
+		n.queue.push(PeerUpdate{info(e.Member)})
+	case membership.Down:
+		n.queue.push(PeerDown{Peer: e.Peer, Reason: e.Reason, Confirmed: e.Confirmed})
+	case membership.LinkDown:
+		n.queue.push(LinkDown{Peer: e.Peer})
+	case membership.Joined:
+		n.queue.push(Joined{Address: e.Address})
+	case membership.JoinFailed:
+		failed := JoinFailed{Failures: []JoinFailure{}}
+		for _, f := range e.Failures {
+			failed.Failures = append(failed.Failures, JoinFailure(f))
+		}
+		n.queue.push(failed)
+	}
+	n.mu.Lock()
+	n.pending = append(n.pending, event)
+	n.mu.Unlock()
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// consequences of membership events for the other planes, in order.
+func (n *Node) consequences() {
+	for {
+		select {
+		case <-n.kick:
+		case <-n.ctx.Done():
+			return
+		}
+		n.mu.Lock()
+		pending := n.pending
+		n.pending = nil
+		n.mu.Unlock()
+		for _, event := range pending {
+			if down, ok := event.(membership.Down); ok {
+				n.down(down)
+			}
+			if l := n.ledger.Load(); l != nil {
+				l.MembershipChanged()
+			}
+		}
+	}
+}
+
+func (n *Node) down(e membership.Down) {
+	if e.Confirmed {
+		n.bulk.Gone(e.Peer, e.Life)
+		n.messages.Forget(e.Peer, e.Life)
+	}
+	if l := n.ledger.Load(); l != nil {
+		l.PeerDown(e.Peer, e.Confirmed, e.Reason == membership.ReasonLeft)
+	}
+}
+
+// Leave says goodbye to everyone: a leader hands over, a voter is replaced first if it can be. Call Close after it.
+// ErrTimeout when not everybody was told.
+func (n *Node) Leave(timeout time.Duration) error {
+	if n.ctx.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, timeout)
+	defer cancel()
+	var problems []error
+	if l := n.ledger.Load(); l != nil {
+		// Part of the time is kept for the goodbyes, which spare the others from taking this for a death.
+		if err := l.Leave(timeout * 2 / 3); err != nil && !errors.Is(err, ledger.ErrClosed) {
+			problems = append(problems, err)
+		}
+	}
+	var peers []PeerID
+	for _, m := range n.members.Members() {
+		peers = append(peers, m.ID)
+	}
+	n.messages.Goodbye(ctx, peers)
+	if ctx.Err() != nil {
+		problems = append(problems, ErrTimeout)
+	}
+	_ = n.members.Leave(min(timeout, 300*time.Millisecond)) // gossip repeats what the goodbyes said
+	return errors.Join(problems...)
+}
+
+// Close stops everything and returns when the node's goroutines have ended. Readers get what is queued, then ErrClosed.
+// Idempotent.
+func (n *Node) Close() {
+	n.once.Do(func() {
+		n.cancel()
+		n.queue.stopMessages()
+		n.transport.Deafen()
+		if l := n.ledger.Load(); l != nil {
+			_ = l.Close()
+		}
+		n.wg.Wait()
+		if l := n.ledger.Load(); l != nil {
+			_ = l.Close() // founded meanwhile
+		}
+		if n.bulk != nil {
+			n.bulk.Close()
+		}
+		if n.messages != nil {
+			n.messages.Close()
+		}
+		if n.members != nil {
+			n.members.Close()
+		}
+		_ = n.transport.Close()
+		n.queue.close()
+	})
+}
+
+func peerOf(conn net.Conn) PeerID {
+	if c, ok := conn.(*transport.Conn); ok {
+		return c.Peer()
+	}
+	return ""
+}
