@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -66,6 +67,9 @@ func (t *raftTransport) guard() {
 				rpc.Respond(nil, err)
 				continue
 			}
+			if t.grantUnlisted(rpc) {
+				continue
+			}
 			select {
 			case t.calls <- rpc:
 			case <-t.l.ctx.Done():
@@ -100,6 +104,54 @@ func (t *raftTransport) check(rpc raft.RPC) error {
 		}
 	}
 	return nil
+}
+
+// grantUnlisted lets a candidate be elected whom this server's log does not list as a voter because the log is behind.
+// Raft proper votes without consulting its own configuration; this implementation does not, and wedges when a leader
+// dies before its last promotion reached a follower that the new majority needs. A candidate whose log is strictly
+// ahead of ours cannot be one that we know to be removed. It answers a pre-vote itself (true) and passes a vote on
+// without the candidate's id, which Raft then does not look up; the rules of terms and logs hold as ever.
+func (t *raftTransport) grantUnlisted(rpc raft.RPC) bool {
+	r := t.l.raft.Load()
+	if r == nil {
+		return false
+	}
+	switch call := rpc.Command.(type) {
+	case *raft.RequestVoteRequest:
+		if t.unlistedButAhead(r, call.ID, call.LastLogTerm, call.LastLogIndex) {
+			call.ID = nil
+		}
+	case *raft.RequestPreVoteRequest:
+		if !t.unlistedButAhead(r, call.ID, call.LastLogTerm, call.LastLogIndex) || call.Term < r.CurrentTerm() {
+			return false
+		}
+		if _, leader := r.LeaderWithID(); leader != "" && string(leader) != string(call.ID) {
+			return false
+		}
+		rpc.Respond(nil, errNoPreVote)
+		return true
+	}
+	return false
+}
+
+// errNoPreVote has the text by which Raft knows servers without pre-votes, which count as granting it.
+var errNoPreVote = errors.New("unexpected command")
+
+func (t *raftTransport) unlistedButAhead(r *raft.Raft, candidate []byte, term, index uint64) bool {
+	own := t.l.latestServers()
+	if _, voter := (committee{Servers: own}).has(string(candidate)); voter || len(own) == 0 || len(candidate) == 0 {
+		return false
+	}
+	stats := r.Stats()
+	number := func(key string) uint64 {
+		n, _ := strconv.ParseUint(stats[key], 10, 64) // always a number
+		return n
+	}
+	ownIndex, ownTerm := number("last_log_index"), number("last_log_term")
+	if snap := number("last_snapshot_index"); snap > ownIndex {
+		ownIndex, ownTerm = snap, number("last_snapshot_term")
+	}
+	return term > ownTerm || term == ownTerm && index > ownIndex
 }
 
 func checkEntry(entry *raft.Log) error {

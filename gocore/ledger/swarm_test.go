@@ -34,6 +34,12 @@ type swarm struct {
 	members map[PeerID]Member
 	beat    time.Duration
 	tune    func(*Config)
+	barred  map[route]bool
+}
+
+type route struct {
+	from, to PeerID
+	plane    Plane
 }
 
 type node struct {
@@ -43,7 +49,7 @@ type node struct {
 	mu     sync.Mutex
 	events []any
 	more   broadcast
-	conns  map[net.Conn]bool
+	conns  map[net.Conn]route
 	planes map[Plane]net.Listener
 	dead   bool
 }
@@ -51,7 +57,7 @@ type node struct {
 func peerNamed(n int) PeerID { return fmt.Sprintf("%032x", n) }
 
 func newSwarm(t *testing.T) *swarm {
-	s := &swarm{t: t, nodes: map[PeerID]*node{}, members: map[PeerID]Member{}, beat: beat}
+	s := &swarm{t: t, nodes: map[PeerID]*node{}, members: map[PeerID]Member{}, beat: beat, barred: map[route]bool{}}
 	t.Cleanup(func() {
 		for _, n := range s.running() {
 			n.stop()
@@ -96,7 +102,7 @@ func (s *swarm) node(id PeerID) *node {
 func (s *swarm) start(n int, found bool, change ...func(*Config)) *node {
 	s.t.Helper()
 	id := peerNamed(n)
-	x := &node{s: s, id: id, conns: map[net.Conn]bool{}, planes: map[Plane]net.Listener{}}
+	x := &node{s: s, id: id, conns: map[net.Conn]route{}, planes: map[Plane]net.Listener{}}
 	for _, plane := range []Plane{PlaneRaft, PlaneWatch} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -159,7 +165,7 @@ func (x *node) cut() {
 	x.mu.Lock()
 	x.dead = true
 	conns := x.conns
-	x.conns = map[net.Conn]bool{}
+	x.conns = map[net.Conn]route{}
 	x.mu.Unlock()
 	for _, l := range x.planes {
 		l.Close()
@@ -186,14 +192,37 @@ func (x *node) kill() {
 	x.stop()
 }
 
-func (x *node) hold(c net.Conn) bool {
+func (x *node) hold(c net.Conn, r route) bool {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.dead {
+	if x.dead || x.s.barred[r] {
 		return false
 	}
-	x.conns[c] = true
+	x.conns[c] = r
 	return true
+}
+
+// bar closes a route, and unbar opens it again.
+func (s *swarm) bar(r route) {
+	x := s.node(r.from)
+	s.mu.Lock()
+	s.barred[r] = true
+	s.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for c, of := range x.conns {
+		if of == r {
+			c.Close()
+		}
+	}
+}
+
+func (s *swarm) unbar(r route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.barred, r)
 }
 
 func (x *node) dial(ctx context.Context, peer PeerID, plane Plane) (net.Conn, error) {
@@ -206,7 +235,7 @@ func (x *node) dial(ctx context.Context, peer PeerID, plane Plane) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	if !x.hold(conn) {
+	if !x.hold(conn, route{x.id, peer, plane}) {
 		conn.Close()
 		return nil, errors.New("network is unreachable")
 	}
@@ -232,7 +261,7 @@ func (c *claimListener) Accept() (net.Conn, error) {
 		}
 		claim := make([]byte, 32)
 		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := io.ReadFull(conn, claim); err != nil || !c.x.hold(conn) {
+		if _, err := io.ReadFull(conn, claim); err != nil || !c.x.hold(conn, route{}) {
 			conn.Close()
 			continue
 		}
@@ -350,23 +379,32 @@ func (x *node) holds(key, value string) {
 	})
 }
 
-// leader waits until one of the nodes leads, and returns it.
-func (s *swarm) leader(among ...*node) *node {
+// eventually polls a condition that no single event tells.
+func (s *swarm) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	watchdog := time.After(within)
-	for {
-		for _, n := range among {
-			if n.Ledger.leads() {
-				n.leads()
-				return n
-			}
-		}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for watchdog := time.After(within); !ok(); {
 		select {
-		case <-time.After(5 * time.Millisecond): // several nodes: no single event to wait for
+		case <-tick.C:
 		case <-watchdog:
-			s.t.Fatal("nobody ever led")
+			s.t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// leader waits until one of the nodes leads, and returns it.
+func (s *swarm) leader(among ...*node) (leader *node) {
+	s.t.Helper()
+	s.eventually("one of them leads", func() bool {
+		i := slices.IndexFunc(among, func(n *node) bool { return n.Ledger.leads() })
+		if i >= 0 {
+			leader = among[i]
+		}
+		return i >= 0
+	})
+	leader.leads()
+	return leader
 }
 
 func op(key string, version uint64, value string) Op {

@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -181,6 +182,9 @@ func (l *Ledger) acceptLoop(listener net.Listener, serve func(*trackedConn)) {
 				return
 			}
 			l.fault("ledger listener", err)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
 			select {
 			case <-time.After(50 * time.Millisecond): // out of descriptors, or the like: it passes or it stays
 				continue
