@@ -33,9 +33,10 @@ def check_tag(tag: bytes) -> None:
 class _Pipe:
     """What is on its way from one process to another number. `generation` rises when the connection breaks."""
 
-    __slots__ = ("generation", "held", "last_s", "waiting")
+    __slots__ = ("draining", "generation", "held", "last_s", "waiting")
 
     def __init__(self) -> None:
+        self.draining = False
         self.generation = 0
         self.last_s = 0.0
         self.waiting = 0
@@ -86,17 +87,21 @@ class Mail:
         self._scheduler.schedule(when_s - now, call)
 
     def _arrive(self, pipe: _Pipe, generation: int, life: Process, process: Process, message: Message) -> None:
-        sender, receiver = life.number, process.number
         if generation != pipe.generation:
             return  # the connection broke on the way
         if process.state is State.ENDED:
             pipe.waiting -= 1
-            return
-        # A peer's first message follows its peer_up.
-        known = process.met.get(sender) is life
-        if not known or not process.running or pipe.held or not self._links.open(sender, receiver):
+        elif pipe.held or not self._passes(life, process):
             pipe.held.append((life, message))
-            return
+        else:
+            self._hand(pipe, process, message)
+
+    def _passes(self, life: Process, process: Process) -> bool:
+        # A peer's first message follows its peer_up.
+        known = process.met.get(life.number) is life
+        return known and process.running and self._links.open(life.number, process.number)
+
+    def _hand(self, pipe: _Pipe, process: Process, message: Message) -> None:
         pipe.waiting -= 1
         process.counters["messages_received"] += 1
         process.counters["bytes_received"] += len(message.payload)
@@ -105,13 +110,21 @@ class Mail:
     def refresh(self) -> None:
         """Let go what was held for peers that can be reached again."""
         for (sender, receiver), pipe in self._pipes.items():
-            process = self._processes[receiver]
-            if pipe.held and process.running and self._links.open(sender, receiver):
-                if process.met.get(sender) is not pipe.held[0][0]:
-                    continue
-                held, pipe.held = pipe.held, deque()
-                for life, message in held:
-                    self._carry(pipe, life, receiver, message)
+            if pipe.held and not pipe.draining and self._passes(pipe.held[0][0], self._processes[receiver]):
+                pipe.draining = True
+                delay_s = self._links.delay(sender, receiver)
+                self._scheduler.schedule(delay_s, partial(self._drain, pipe, self._processes[receiver]))
+
+    def _drain(self, pipe: _Pipe, process: Process) -> None:
+        """Hand over the first held message; whatever arrives meanwhile queues up behind the held ones."""
+        pipe.draining = False
+        if not pipe.held or not self._passes(pipe.held[0][0], process):
+            return
+        _, message = pipe.held.popleft()
+        if pipe.held:
+            pipe.draining = True
+            self._scheduler.schedule(0.0, partial(self._drain, pipe, process))
+        self._hand(pipe, process, message)
 
     def broken(self, a: int, b: int) -> None:
         """The connections between two peers broke: what was on its way either way is lost."""
