@@ -22,9 +22,7 @@ def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     return [*_scikit_build.get_requires_for_build_wheel(config_settings), *pinned]
 
 
-def build_wheel(
-    wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """One wheel: the Go library, the cffi and pybind11 modules and the Python sources."""
     toolchain.check_python()
     os.environ["CC"], os.environ["CXX"] = toolchain.compilers()

@@ -106,7 +106,9 @@ def check_python() -> None:
     """Raise if this Python is not one of 3.11 to 3.13, or came without its C headers."""
     version = ".".join(map(str, sys.version_info[:2]))
     if not (3, 11) <= sys.version_info < (3, 14):
-        raise ToolchainError(f"{sys.executable} is Python {version}; pyfl needs 3.11, 3.12 or 3.13: make PYTHON=python3.12")
+        raise ToolchainError(
+            f"{sys.executable} is Python {version}; pyfl needs 3.11, 3.12 or 3.13: make PYTHON=python3.12"
+        )
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
         raise ToolchainError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
+T = TypeVar("T", bound=np.generic)
+
 ZERO_EXPONENT = -(2**31)
 LARGEST_PRODUCT = np.float32(2147483520.0)
 
 
-def by_value(per_piece: NDArray[np.generic], bounds: I64) -> NDArray[np.generic]:
+def by_value(per_piece: NDArray[T], bounds: I64) -> NDArray[T]:
     """Spread one value a piece over the values of the piece."""
     return np.repeat(per_piece, np.diff(bounds))
 

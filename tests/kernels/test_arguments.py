@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from pyfl import kernels
 
 BOUNDS = np.array([0, 4], dtype=np.int64)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pyfl import kernels
 
+from pyfl import kernels
 from tests.kernels import reference
 
 # Values where a rounding, a clamp or a conversion could go another way.
@@ -18,6 +19,8 @@ EDGES = [
     0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 1e-45, -1e-45, 1.1754942e-38, 1.1754944e-38, 3.4028235e38, -3.4028235e38,
     8388607.5, 8388608.0, -8388609.0, 2147483520.0, 2147483648.0, -2147483648.0, float("inf"), float("-inf"), float("nan"),
 ]  # fmt: skip
+
+T = TypeVar("T", bound=np.generic)
 
 floats = st.one_of(st.sampled_from(EDGES), st.floats(width=32))
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -35,7 +38,7 @@ class Case:
         self._draw = draw
         self._random = np.random.default_rng(draw(st.integers(0, 2**32)))
 
-    def place(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def place(self, values: NDArray[T]) -> NDArray[T]:
         """The same values at this case's offset from a 64-byte boundary."""
         room = np.zeros(len(values) + self.offset, dtype=values.dtype)
         room[self.offset :] = values
@@ -62,7 +65,7 @@ class Case:
         count = len(self.bounds) - 1
         return np.array(self._draw(st.lists(values, min_size=count, max_size=count)), dtype=np.float32)
 
-    def out(self, dtype: type[np.generic]) -> NDArray[np.generic]:
+    def out(self, dtype: type[T]) -> NDArray[T]:
         return self.place(np.zeros(self.size, dtype=dtype))
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FILES = ["requirements.txt", "requirements-dev.txt", "requirements/go.txt", "requirements/uv.txt", "requirements/zig.txt"]
+FILES = ["requirements.txt", "requirements-dev.txt", *(f"requirements/{tool}.txt" for tool in ("go", "uv", "zig"))]
 
 
 def pins(name: str) -> dict[str, list[str]]:
     """Each pinned requirement, such as numpy==2.4.6, with its hashes."""
     found: dict[str, list[str]] = {}
+    current: list[str] = []
     for line in (CHECKOUT / name).read_text().splitlines():
         if match := re.match(r"([a-z0-9-]+(?:\[[a-z,]+\])?==[^ ]+)", line):
             current = found.setdefault(match[1], [])

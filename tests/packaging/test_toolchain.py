@@ -26,7 +26,10 @@ def test_an_empty_machine_lacks_both(tmp_path: Path) -> None:
     assert ask(tmp_path, "missing").stdout.split() == ["go", "zig"]
 
 
-@pytest.mark.parametrize(("version", "lacks"), [("go1.99.1", ["zig"]), ("go1.9", ["go", "zig"]), ("odd", ["go", "zig"])])
+@pytest.mark.parametrize(
+    ("version", "lacks"),
+    [("go1.99.1", ["zig"]), ("go1.9", ["go", "zig"]), ("odd", ["go", "zig"])],
+)
 def test_a_go_that_is_too_old_does_not_count(tmp_path: Path, version: str, lacks: list[str]) -> None:
     tool(tmp_path, "go", version)
     assert ask(tmp_path, "missing").stdout.split() == lacks
