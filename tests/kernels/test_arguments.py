@@ -1,5 +1,8 @@
 """What the kernels refuse, and what it says: nothing is converted, copied or half written."""
 
+# pyright: reportArgumentType=false
+# Wrong types are the point here.
+
 from __future__ import annotations
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Every clone that this machine can run gives the bits of the plain reference, whatever the values, lengths and offsets."""
+"""Every clone that this machine can run gives the plain reference's bits, whatever the values, lengths and offsets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.kernels import reference
 # Values where a rounding, a clamp or a conversion could go another way.
 EDGES = [
     0.0, -0.0, 0.5, -0.5, 1.5, 2.5, 1e-45, -1e-45, 1.1754942e-38, 1.1754944e-38, 3.4028235e38, -3.4028235e38,
-    8388607.5, 8388608.0, -8388609.0, 2147483520.0, 2147483648.0, -2147483648.0, float("inf"), float("-inf"), float("nan"),
+    8388607.5, 8388608.0, -8388609.0, 2147483520.0, 2147483648.0, -2147483648.0,
+    float("inf"), float("-inf"), float("nan"),
 ]  # fmt: skip
 
 T = TypeVar("T", bound=np.generic)
