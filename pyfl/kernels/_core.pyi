@@ -26,26 +26,24 @@ def exponents(x: _F32, bounds: _I64) -> tuple[_I32, bool]:
     """
 
 def quantise(out: _I32, update: _F32, bounds: _I64, multipliers: _F32, clips: _F32) -> None:
-    """out = round_half_even(clamp(update, -clip, clip) * multiplier), held within int32; NaN gives 0.
+    """Out = round_half_even(clamp(update, -clip, clip) * multiplier), held within int32; NaN gives 0.
 
     `out` may be the memory of `update`.
     """
 
 def add(acc: _I32, x: _I32) -> None:
-    """acc += x modulo 2^32."""
+    """Acc += x modulo 2^32."""
 
 def add_bounded(acc: _I32, x: _I32, bounds: _I64, limits: _U32) -> int:
     """How many values have |x| > limit of their piece; acc += x modulo 2^32 only if none has."""
 
 def dequantise(out: _F32, total: _I32, bounds: _I64, inverse_scales: _F32, ratio: float) -> None:
-    """out = float32(total) * inverse_scale * ratio. `out` may be the memory of `total`."""
+    """Out = float32(total) * inverse_scale * ratio. `out` may be the memory of `total`."""
 
 def step_plain(out: _F32, base: _F32, delta: _F32, lr: float) -> None:
-    """out = base + lr * delta. `out` may be the memory of an input."""
+    """Out = base + lr * delta. `out` may be the memory of an input."""
 
-def step_momentum(
-    out: _F32, new_m: _F32, base: _F32, delta: _F32, m: _F32, beta: float, lr: float
-) -> None:
+def step_momentum(out: _F32, new_m: _F32, base: _F32, delta: _F32, m: _F32, beta: float, lr: float) -> None:
     """new_m = beta * m + delta; out = base + lr * new_m.
 
     An output may be the memory of an input, not of the other output.
