@@ -76,3 +76,23 @@ class TransferGone(OverlayError):
 
 class NotTheLeader(OverlayError):
     """Only the committee's leader may do that."""
+
+
+class OverlayConfigError(OverlayError, ValueError):
+    """The overlay cannot be started with that configuration; the text names the key."""
+
+
+class AddressInUse(OverlayError):
+    """Another program listens on that address."""
+
+
+class OverlayForked(OverlayError):
+    """The overlay's library was loaded before this process was forked; load it in the child."""
+
+
+class OverlayTimeout(OverlayError):
+    """The overlay could not do that in time."""
+
+
+class ControlError(PyflError, ValueError):
+    """A control command is unknown or names nobody."""

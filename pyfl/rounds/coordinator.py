@@ -62,6 +62,11 @@ class Coordinator:
         self.roster.begin()
         return self._await_barrier()
 
+    @property
+    def active(self) -> bool:
+        """The barrier has passed: every committed record is known here, and this peer may write."""
+        return self._active
+
     def step_down(self) -> None:
         """Another peer leads."""
         self._active, self._barrier, self._writing = False, 0, 0
@@ -76,10 +81,12 @@ class Coordinator:
         if name != self._barrier or not self._view.leading:
             return []
         self._barrier = 0
-        if not ok:
-            return self._await_barrier()
-        self._active = True
+        self._active = ok
         return self.consider()
+
+    def tick(self) -> list[Action]:
+        """A barrier that failed is tried again while this peer still leads, four times a second and not faster."""
+        return self._await_barrier() if self._view.leading and not self._active and not self._barrier else []
 
     def write_done(self, name: int, *, ok: bool, error: str) -> list[Action]:
         """A compare-and-set ended. After an unknown outcome a barrier settles what the records are."""

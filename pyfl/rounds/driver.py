@@ -292,11 +292,13 @@ class Driver:
                 outcome = trainer.train(base, out, info, stop)
             except PyflError as error:
                 return Trained(action.round, None, str(error))
+            if outcome.samples < 1:
+                return Trained(action.round, None, "the deadline came before the first batch was done")
             np.subtract(out, base, out=out)
             update, weights, finite = memory.announce()
             loss = outcome.metrics.get("loss")
             took = self._clock() - began
-            return Trained(action.round, Ready(action.round, max(1, outcome.samples), update, weights, finite, took, loss))
+            return Trained(action.round, Ready(action.round, outcome.samples, update, weights, finite, took, loss))
 
         self._worker.submit(job)
 

@@ -78,7 +78,7 @@ class Machine:
     def _dispatch(self, happened: Input) -> list[Action]:
         match happened:
             case Tick():
-                return [*self.member.tick(), *self._end(), *self._stuck()]
+                return [*self.coordinator.tick(), *self.member.tick(), *self._end(), *self._stuck()]
             case TransferEnded():
                 return self.member.transfer(happened)
             case overlay.Message():
@@ -115,7 +115,9 @@ class Machine:
             case overlay.Fault():
                 return [Observe(events.FaultSeen(happened.where, happened.error))]
             case overlay.LedgerLost():
-                return [Observe(events.Waiting("a majority of the committee: no coordinator can be reached"))]
+                self.view.ledger_lost = True
+            case overlay.LedgerFound():
+                self.view.ledger_lost = False
             case _:
                 pass
         return []
@@ -244,7 +246,7 @@ class Machine:
     def _stuck(self) -> list[Action]:
         """Say by name what is waited for, when it has been the same for 10 s."""
         what, since = self._waited
-        now_waiting = self.member.waiting()
+        now_waiting = self.waiting()
         if now_waiting != what or since == 0.0:
             self._waited = (now_waiting, self.view.now)
             return []
@@ -252,6 +254,12 @@ class Machine:
             self._waited = (what, self.view.now)
             return [Observe(events.Waiting(what))]
         return []
+
+    def waiting(self) -> str:
+        """What this peer waits for, by name; empty when it is at work itself."""
+        if self.view.ledger_lost or (self.view.leading and not self.coordinator.active):
+            return f"a majority of the committee, which is {', '.join(self.view.voters) or 'not known'}"
+        return self.member.waiting()
 
     @property
     def left(self) -> bool:

@@ -69,7 +69,7 @@ class Member:
         return [Say(self._view.leader, self.report())] if self._view.leader else []
 
     def waiting(self) -> str:
-        """What this peer waits for, by name; empty when it is at work itself."""
+        """What this peer waits for, by name, when the ledger can be reached."""
         view, record = self._view, self._view.round
         if view.run is None:
             return "the run's record, written by the peer that founded the swarm"
@@ -82,7 +82,9 @@ class Member:
         if record is None:
             return "the first round to open"
         if record.phase == "reduce" and self.reduction and not self.reduction.finished:
-            return ""
+            return f"round {record.number}'s segments from or to {', '.join(self.reduction.waiting_for())}"
+        if record.number == 0 and record.phase == "reduce":
+            return f"{view.run.min_peers} peers to be here (now {len(view.live())}), and a committee among them"
         who = "this peer" if view.leading else (view.leader or "a coordinator, which the committee is electing")
         return {
             "train": f"round {record.number}'s other members to train; {who} coordinates",

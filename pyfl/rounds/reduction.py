@@ -31,6 +31,7 @@ class _Segment:
     filled: bool = False
     awaited: set[str] = field(default_factory=set[str])
     down: int = 0
+    finished: bool = False
 
 
 class Reduction:
@@ -57,6 +58,15 @@ class Reduction:
     def finished(self) -> bool:
         """Every segment has its result."""
         return self._unfinished == 0
+
+    def waiting_for(self) -> list[str]:
+        """The peers that the lowest unfinished segment is waiting for."""
+        for segment in self._segments:
+            if segment.finished:
+                continue
+            below = segment.awaited or (set(segment.children) if segment.down else set())
+            return sorted(below or ({segment.parent} if segment.parent else set()))
+        return []
 
     def start(self) -> list[Action]:
         """The first actions."""
@@ -132,6 +142,7 @@ class Reduction:
 
     def _finish(self, index: int) -> list[Action]:
         self._unfinished -= 1
+        self._segments[index].finished = True
         return [Finish(index, last=self._unfinished == 0)]
 
     def _tag(self, kind: str, index: int) -> SegmentTag:

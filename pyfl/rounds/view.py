@@ -30,6 +30,7 @@ class View:
     leader: str = ""
     leading: bool = False
     voters: tuple[str, ...] = ()
+    ledger_lost: bool = False
     run: RunRecord | None = None
     round: RoundRecord | None = None
     history: HistoryRecord = HistoryRecord()

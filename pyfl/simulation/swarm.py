@@ -36,7 +36,7 @@ class SimulatedPeer:
 
     def waits_for(self) -> str:
         """What it says it waits for."""
-        return self.driver.machine.member.waiting()
+        return self.driver.machine.waiting()
 
 
 class _Worker:

@@ -1,0 +1,48 @@
+"""Everything that a peer can be told when it starts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pyfl.rounds.records import Deadlines
+
+__all__ = ["PeerSettings"]
+
+
+class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer's settings; None or empty: not given, so the run's record or a default decides.
+
+    `app` with options as `pyfl.apps.load_app` reads them (`digits:local_epochs=2`), `strategy` and `tiers` as their `parse` does.
+    """
+
+    listen: str = "0.0.0.0:7700"
+    advertise: str = ""
+    join: tuple[str, ...] = ()
+    name: str = ""
+    labels: dict[str, str] = {}
+    data_dir: str = ""
+    """Default: pyfl-data/<ip>-<port>."""
+    swarm_key: str = ""
+    """A file; default: PYFL_SWARM_KEY (a file, or 64 hexadecimal characters), then ./swarm.key, which a founder creates."""
+    app: str | None = None
+    strategy: str | None = None
+    tiers: str | None = None
+    rounds: int | None = None
+    min_peers: int | None = None
+    min_contributors: int | None = None
+    seed: int | None = None
+    expect: int = 0
+    voters: int = 0
+    durability: str = "full"
+    """`full` or `relaxed`."""
+    index: int | None = None
+    """Which part of the data this peer has, and `of` how many."""
+    of: int | None = None
+    join_timeout_s: float = 60.0
+    give_up_s: float = 0.0
+    """End with exit code 6 when the committee's majority is away for so long; 0: wait for ever."""
+    deadlines: Deadlines = Deadlines()
+    heartbeat_ms: int = 2500
+    congestion: str = "cubic"
+    serve: bool = True
+    """Answer on the Unix socket in the data directory."""
