@@ -5,6 +5,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,8 +119,9 @@ func TestAnybodyWritesControlAndOnlyTheLeaderTheRest(t *testing.T) {
 	s.tune = func(c *Config) { c.Voters = 3 }
 	nodes := s.grow(4, 3)
 	var watcher, follower *node
+	chosen := nodes[0].Ledger.standing.committee().voterPeers()
 	for _, n := range nodes[1:] {
-		if n.votes() {
+		if slices.Contains(chosen, n.id) {
 			follower = n
 		} else {
 			watcher = n
@@ -277,20 +279,38 @@ func TestVotersLeaveOneByOneAndTheLastHoldsTheLedger(t *testing.T) {
 	}
 }
 
-func TestAVoterThatNeverComesBackIsReplacedAndTheCommitteeSpreads(t *testing.T) {
+func TestOnlyEligiblePeersBecomeVotersAndTheySpreadOverSites(t *testing.T) {
 	s := newSwarm(t)
 	s.tune = func(c *Config) { c.Voters = 3 }
 	a := s.start(1, true)
 	a.leads()
-	for i, site := range []string{"x", "x", "y", "z"} {
-		s.start(i+2, false)
-		s.set(Member{ID: peerNamed(i + 2), Eligible: false, Labels: map[string]string{"site": site}})
+	sites := []string{"x", "x", "x", "y", "z"}
+	places := func(eligible bool) {
+		for i, site := range sites {
+			s.set(Member{ID: peerNamed(i + 1), Eligible: eligible || i == 0, Labels: map[string]string{"site": site}})
+		}
 	}
-	s.set(Member{ID: a.id, Eligible: true, Labels: map[string]string{"site": "x"}})
-	for i, site := range []string{"x", "x", "y", "z"} {
-		defer s.set(Member{ID: peerNamed(i + 2), Eligible: true, Labels: map[string]string{"site": site}})
+	places(false)
+	for i := range sites[1:] {
+		n := s.start(i+2, false, func(c *Config) { c.Grace = time.Hour })
+		places(false)
+		n.seen("the leader", func(events []any) bool { l, _ := newest[Leader](events); return l.Leader == a.id })
 	}
-	a.votersAre(1) // none of the others is eligible
+	places(true)
+	a.votersAre(1, 4, 5)
+}
+
+func TestAVoterThatStaysAwayIsReplacedAfterTheGrace(t *testing.T) {
+	s := newSwarm(t)
+	nodes := s.grow(4, 3)
+	chosen := nodes[0].Ledger.standing.committee().voterPeers()
+	dead := s.node(chosen[2])
+	dead.kill()
+	s.gone(dead.id, false, false) // gossip's word alone
+	nodes[0].seen("its replacement", func(events []any) bool {
+		c, _ := newest[Committee](events)
+		return len(c.Voters) == 3 && !slices.Contains(c.Voters, dead.id)
+	})
 }
 
 func TestAForeignServerMayNotCallRaft(t *testing.T) {

@@ -169,10 +169,16 @@ func (l *Ledger) status() status {
 	if age, ok := l.age(); ok {
 		st.AgeMs = age.Milliseconds()
 	}
-	if r := l.raft.Load(); r != nil {
-		st.LastIndex = r.LastIndex()
-	}
+	st.LastIndex = l.lastIndex()
 	return st
+}
+
+// lastIndex of the log. The store knows of an append a moment before Raft says so.
+func (l *Ledger) lastIndex() uint64 {
+	if r := l.raft.Load(); r != nil {
+		return max(r.LastIndex(), l.stores.lastStored.Load())
+	}
+	return 0
 }
 
 // watchStanding follows Raft and the watch, and emits what changed: leader, loss and return of contact.

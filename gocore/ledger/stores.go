@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,7 +27,9 @@ type stores struct {
 	log       raft.LogStore
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
-	appended  broadcast // wakes at every append to the log
+
+	appended   broadcast // wakes at every append to the log
+	lastStored atomic.Uint64
 
 	bolt *boltStore // nil in memory
 
@@ -42,7 +45,7 @@ func openStores(cfg Config, fault func(where string, err error)) (*stores, error
 	} else if err := s.openDir(filepath.Join(cfg.DataDir, "ledger"), cfg.Fsync, cfg.Logger, fault); err != nil {
 		return nil, err
 	}
-	s.log = appendLog{s.log, &s.appended}
+	s.log = appendLog{s.log, s}
 	if s.facts.Incarnation == "" {
 		if err := s.setFacts(facts{Incarnation: newIncarnation()}); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -120,15 +123,18 @@ func (s *stores) close() error {
 // appendLog tells of every append.
 type appendLog struct {
 	raft.LogStore
-	appended *broadcast
+	stores *stores
 }
 
-func (a appendLog) StoreLog(entry *raft.Log) error {
-	defer a.appended.wake()
-	return a.LogStore.StoreLog(entry)
-}
+func (a appendLog) StoreLog(entry *raft.Log) error { return a.StoreLogs([]*raft.Log{entry}) }
 
 func (a appendLog) StoreLogs(entries []*raft.Log) error {
-	defer a.appended.wake()
-	return a.LogStore.StoreLogs(entries)
+	if err := a.LogStore.StoreLogs(entries); err != nil {
+		return err
+	}
+	if n := len(entries); n > 0 {
+		a.stores.lastStored.Store(entries[n-1].Index)
+		a.stores.appended.wake()
+	}
+	return nil
 }

@@ -18,8 +18,12 @@ const askAround = 3
 // follow keeps one watch for as long as this node does not lead.
 func (l *Ledger) follow() {
 	tried := map[PeerID]bool{}
-	for l.ctx.Err() == nil {
+	for leader := ""; l.ctx.Err() == nil; {
 		changed := l.standing.changed.wait()
+		if now := l.standing.leaderServer(); now != leader {
+			leader = now
+			clear(tried) // who could not serve before may now
+		}
 		if l.leads() {
 			l.pause(changed, 0)
 			continue

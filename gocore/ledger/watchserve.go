@@ -118,22 +118,23 @@ func toWire(records []Record) []wireRecord {
 	return out
 }
 
-// serveCaughtUp answers when the log reaches an index: the leader asks before it gives a vote.
+// serveCaughtUp answers when the log reaches an index: the leader asks before it gives a vote. Appends wake it; a
+// snapshot moves the log without one, hence the tick.
 func (l *Ledger) serveCaughtUp(conn *trackedConn, index uint64) {
 	deadline := time.NewTimer(l.ioTimeout())
 	defer deadline.Stop()
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		appended := l.stores.appended.wait()
-		restored := l.view.changed.wait()
-		st := l.status()
-		if st.LastIndex >= index {
+		if l.lastIndex() >= index {
 			_ = conn.SetWriteDeadline(time.Now().Add(l.ioTimeout())) // the write fails too, then
-			_ = writeFrame(conn, &welcome{Status: st})               // the leader asks again
+			_ = writeFrame(conn, &welcome{Status: l.status()})       // the leader asks again
 			return
 		}
 		select {
 		case <-appended:
-		case <-restored:
+		case <-tick.C:
 		case <-deadline.C:
 			return
 		case <-l.ctx.Done():
