@@ -45,6 +45,7 @@
 #define P2P_ERR_FORKED (-10)        /* this process was forked after the library was loaded */
 #define P2P_ERR_NO_TRANSFER (-11)   /* that transfer has ended already */
 #define P2P_ERR_TIMEOUT (-12)
+#define P2P_ERR_NOT_LEADER (-13)    /* only the leader of the ledger can do this */
 
 #define P2P_MAX_TAG 128u                /* bytes of a tag */
 #define P2P_MAX_MESSAGE (1024u * 1024u) /* bytes of a small message */

@@ -93,7 +93,9 @@ func (g *gossip) serve(conn *transport.Conn) {
 			_ = conn.Close()
 		}
 	case carriesPackets:
+		stop := context.AfterFunc(g.ctx, func() { _ = conn.Close() })
 		err := g.readPackets(conn)
+		stop()
 		_ = conn.Close()
 		if g.ctx.Err() != nil || err == nil {
 			return

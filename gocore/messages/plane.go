@@ -126,13 +126,13 @@ func (p *Plane) Goodbye(ctx context.Context, peers []PeerID) {
 
 func (p *Plane) queue(peer PeerID, it item) error {
 	_, life, ok := p.config.Resolve(peer)
-	if !ok {
-		return ErrNoPeer
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return ErrClosed
+	}
+	if !ok {
+		return ErrNoPeer
 	}
 	s := p.outgoing[peer]
 	if s != nil && s.life != life {

@@ -92,7 +92,7 @@ func (n *Node) Wake(payload []byte) error {
 	if len(payload) > 1<<20 {
 		return fmt.Errorf("wake: %w: %d bytes, at most 1048576", ErrArgument, len(payload))
 	}
-	if !n.queue.push(Wake{Payload: payload}) {
+	if !n.queue.push(Wake{Payload: present(payload)}) {
 		return fmt.Errorf("wake: %w: %d wakes wait to be read", ErrFull, maxWakes)
 	}
 	return nil
@@ -136,6 +136,7 @@ func (n *Node) Read(key string) (Record, bool) {
 		return Record{}, false
 	}
 	r, ok := l.Read(key)
+	r.Value = present(r.Value)
 	return Record(r), ok
 }
 

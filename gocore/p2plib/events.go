@@ -121,6 +121,14 @@ func (LedgerFound) Kind() string { return "ledger_found" }
 func (Wake) Kind() string        { return "wake" }
 func (Fault) Kind() string       { return "fault" }
 
+// present makes an absent value an empty one: MessagePack tells them apart, and readers expect bytes.
+func present(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
 // Encode gives an event as a MessagePack map with its kind. Structs encode as a map of less than 16 entries, whose
 // header is one byte that counts them: the kind is put in as the first.
 func Encode(event Event) ([]byte, error) {

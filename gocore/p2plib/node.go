@@ -237,7 +237,11 @@ func (n *Node) streams(peer PeerID) int {
 }
 
 func info(m membership.Member) PeerInfo {
-	return PeerInfo{Peer: m.ID, Name: m.Name, Address: m.Addr, Labels: m.Labels, Meta: m.Meta, Eligible: m.Eligible}
+	labels := m.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return PeerInfo{Peer: m.ID, Name: m.Name, Address: m.Addr, Labels: labels, Meta: present(m.Meta), Eligible: m.Eligible}
 }
 
 // membership takes membership's events with its lock held: it queues what the reader sees now, and leaves what follows
@@ -311,11 +315,10 @@ func (n *Node) Leave(timeout time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, timeout)
 	defer cancel()
-	var problems []error
 	if l := n.ledger.Load(); l != nil {
 		// Part of the time is kept for the goodbyes, which spare the others from taking this for a death.
 		if err := l.Leave(timeout * 2 / 3); err != nil && !errors.Is(err, ledger.ErrClosed) {
-			problems = append(problems, err)
+			n.fault("node.leave", err) // the others take over as after a death
 		}
 	}
 	var peers []PeerID
@@ -323,11 +326,11 @@ func (n *Node) Leave(timeout time.Duration) error {
 		peers = append(peers, m.ID)
 	}
 	n.messages.Goodbye(ctx, peers)
-	if ctx.Err() != nil {
-		problems = append(problems, ErrTimeout)
-	}
 	_ = n.members.Leave(min(timeout, 300*time.Millisecond)) // gossip repeats what the goodbyes said
-	return errors.Join(problems...)
+	if ctx.Err() != nil {
+		return fmt.Errorf("leave: %w: not every peer took the goodbye within %v", ErrTimeout, timeout)
+	}
+	return nil
 }
 
 // Close stops everything and returns when the node's goroutines have ended. Readers get what is queued, then ErrClosed.

@@ -3,6 +3,7 @@ package p2plib
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"testing"
 )
 
@@ -33,6 +34,28 @@ func TestTwoNodesInOneProcessMeetTalkAndMoveBuffers(t *testing.T) {
 		r := await(b, func(e Received) bool { return e.Transfer == received })
 		if !s.OK || !r.OK || r.Bytes != size || !bytes.Equal(r.Tag, tag) || !bytes.Equal(data, into) {
 			t.Fatalf("%d bytes: %+v %+v, equal %v", size, s, r, bytes.Equal(data, into))
+		}
+	}
+}
+
+func TestAGoodbyeIsToldFromADeath(t *testing.T) {
+	a, b := pair(t, unchanged)
+	c := openNode(t, testConfig(b.address()))
+	for _, n := range []*watched{a, b} {
+		await(n, up(c.id))
+		await(c, up(n.id))
+	}
+	if err := c.Leave(patience); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	for _, n := range []*watched{a, b} {
+		down := await(n, func(e PeerDown) bool { return e.Peer == c.id })
+		if down.Reason != "left" || !down.Confirmed {
+			t.Fatalf("got %+v, expected a confirmed goodbye", down)
+		}
+		if err := n.Message(c.id, nil, nil); !errors.Is(err, ErrNoPeer) {
+			t.Fatalf("a message to a peer that left: %v", err)
 		}
 	}
 }

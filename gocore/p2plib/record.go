@@ -109,6 +109,7 @@ func (n *Node) live() []ledger.Member {
 func (n *Node) ledgerEvent(event any) {
 	switch e := event.(type) {
 	case ledger.Record:
+		e.Value = present(e.Value)
 		n.queue.push(Record(e))
 	case ledger.WriteDone:
 		n.queue.push(WriteDone{Request: e.Request, OK: e.Error == ledger.OK, Error: string(e.Error)})

@@ -5,6 +5,7 @@ Nothing here knows of models or rounds. `tests/overlay/conformance` is the behav
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -103,7 +104,7 @@ class Sent(msgspec.Struct, frozen=True, tag_field="kind", tag="sent"):
 
     transfer: int
     peer: str
-    tag: bytes
+    tag: builtins.bytes  # `bytes` is a field here
     ok: bool
     error: str = ""
     bytes: int = 0
@@ -114,7 +115,7 @@ class Received(msgspec.Struct, frozen=True, tag_field="kind", tag="received"):
 
     transfer: int
     peer: str
-    tag: bytes
+    tag: builtins.bytes  # `bytes` is a field here
     ok: bool
     error: str = ""
     bytes: int = 0
