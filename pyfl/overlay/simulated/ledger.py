@@ -74,28 +74,35 @@ class Ledger:
         if leadership is not None:
             self._propose(leadership, entry_writes, ticket)
         elif not all(write.key.startswith("control") for write in writes):
-            self._scheduler.schedule(0.0, partial(self._finish, ticket, "denied"))
+            # One that has not yet been told that it leads no longer is not refused for its role.
+            error = "not_leader" if process.known_leader[0] == process.peer else "denied"
+            self._scheduler.schedule(self._refusal_s(), partial(self._finish, ticket, error))
         else:
+            ticket.error = "not_leader"
             self._limit(ticket)
             self._forward(process, entry_writes, ticket)
         return ticket.request
 
     def _forward(self, process: Process, writes: tuple[Write, ...], ticket: Ticket) -> None:
         """A control write travels to the leader, by way of a voter if need be."""
+        if ticket.done or not process.running:
+            return
         leadership = self._visible(process)
         if leadership is None:
-            delay_s = self._rng.uniform(0.01, 1.0)
-            self._scheduler.schedule(delay_s, partial(self._finish, ticket, "not_leader"))
+            again = partial(self._forward, process, writes, ticket)
+            self._scheduler.schedule(self._options.heartbeat_s / 8, again)
             return
         delay_s = self._links.delay(process.number, leadership.process.number)
         self._scheduler.schedule(delay_s, partial(self._forwarded, leadership, writes, ticket))
 
     def _forwarded(self, leadership: Leadership, writes: tuple[Write, ...], ticket: Ticket) -> None:
-        if leadership.active and leadership.process.running:
+        if ticket.done or not leadership.process.running:
+            return  # nobody answers, and the ticket's own limit ends it
+        if leadership.active:
+            ticket.error = "timeout"
             self._propose(leadership, writes, ticket)
-        elif not leadership.active and leadership.process.running:
-            self._finish(ticket, "not_leader")
-        # Otherwise nobody answers, and the ticket's own limit ends it.
+        else:
+            self._forward(ticket.process, writes, ticket)
 
     def _propose(self, leadership: Leadership, writes: tuple[Write, ...], ticket: Ticket) -> None:
         self._limit(ticket)
@@ -103,9 +110,10 @@ class Ledger:
 
     def _limit(self, ticket: Ticket) -> None:
         if ticket.timer is None:
-            ticket.timer = self._scheduler.schedule(
-                self._options.write_timeout_s, partial(self._finish, ticket, "timeout")
-            )
+            ticket.timer = self._scheduler.schedule(self._options.write_timeout_s, partial(self._expire, ticket))
+
+    def _expire(self, ticket: Ticket) -> None:
+        self._finish(ticket, ticket.error)
 
     def barrier(self, process: Process) -> int:
         """Start a barrier; it ends in a `BarrierDone`, behind the records of everything committed before."""
@@ -113,11 +121,15 @@ class Ledger:
         ticket = Ticket(process, process.requests, barrier=True)
         leadership = self.raft.leadership_of(process)
         if leadership is None:
-            self._scheduler.schedule(0.0, partial(self._finish, ticket, "not_leader"))
+            self._scheduler.schedule(self._refusal_s(), partial(self._finish, ticket, "not_leader"))
         else:
             self._limit(ticket)
             self.raft.append(leadership, Entry(leadership.term), ticket)
         return ticket.request
+
+    def _refusal_s(self) -> float:
+        # Not zero: a caller that asks again at once must not stop the clock.
+        return 0.0001 + self._rng.random() * 0.001
 
     def hand_over(self, process: Process) -> None:
         """A leader gives its role to another voter that is up. Raises `NotTheLeader`."""

@@ -26,13 +26,14 @@ __all__ = ["Disk", "Entry", "Leadership", "Raft", "Ticket"]
 class Ticket:
     """Who waits for an entry's end."""
 
-    __slots__ = ("barrier", "done", "process", "request", "timer")
+    __slots__ = ("barrier", "done", "error", "process", "request", "timer")
 
     def __init__(self, process: Process, request: int, *, barrier: bool) -> None:
         self.process = process
         self.request = request
         self.barrier = barrier
         self.done = False
+        self.error = "timeout"  # what it ends in when nothing else ends it
         self.timer: Timer | None = None
 
 
