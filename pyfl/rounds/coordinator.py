@@ -88,18 +88,15 @@ class Coordinator:
         """A barrier that failed is tried again while this peer still leads, four times a second and not faster."""
         return self._await_barrier() if self._view.leading and not self._active and not self._barrier else []
 
-    def write_done(self, name: int, *, ok: bool, error: str) -> list[Action]:
-        """A compare-and-set ended. After an unknown outcome a barrier settles what the records are."""
+    def write_done(self, name: int, *, ok: bool) -> list[Action]:
+        """A compare-and-set ended."""
         if name != self._writing or not self._view.leading:
             return []
         self._writing = 0
-        if ok:
-            return self.consider()
-        self._written.clear()
-        if error in ("timeout", "lost", "conflict"):
+        if not ok:  # it may have been committed all the same: `tick` asks for a barrier, which settles what the records are
+            self._written.clear()
             self._active = False
-            return self._await_barrier()
-        return []
+        return self.consider()
 
     def _write(self, *changes: tuple[str, msgspec.Struct]) -> list[Action]:
         self._requests += 1

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from pyfl import events
-from pyfl.errors import NoSuchPeer, OverlayFull, PyflError
+from pyfl.errors import NoSuchPeer, NotTheLeader, OverlayFull, PyflError
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import messages
 from pyfl.rounds.actions import (
@@ -163,9 +163,9 @@ class Driver:
             case Observe():
                 self._observe(action.event)
             case Propose():
-                self._requests[self.net.write(action.writes)] = action.name
+                return self._propose(action)
             case Barrier():
-                self._requests[self.net.barrier()] = action.name
+                return self._barrier(action)
             case Announce():
                 self.net.announce(b"", action.eligible)
             case Build():
@@ -192,6 +192,20 @@ class Driver:
         if self.buffers is None:
             raise AssertionError("the machine asked for arithmetic before the model was built")
         return self.buffers
+
+    def _propose(self, action: Propose) -> Input | None:
+        try:
+            self._requests[self.net.write(action.writes)] = action.name
+        except NotTheLeader as error:
+            return overlay.WriteDone(action.name, ok=False, error=str(error))
+        return None
+
+    def _barrier(self, action: Barrier) -> Input | None:
+        try:
+            self._requests[self.net.barrier()] = action.name
+        except NotTheLeader as error:
+            return overlay.BarrierDone(action.name, ok=False, error=str(error))
+        return None
 
     def _say(self, say: Say) -> None:
         try:
@@ -266,7 +280,7 @@ class Driver:
             trainer.initial(buffers.base)
             model, state = buffers.seal_base()
         except PyflError as error:
-            return Exit(5, str(error))
+            return Exit(error.exit_code, str(error))
         self.buffers = buffers
         return Built(
             trainer.layout, model, state, len(buffers.segments), len(buffers.state_segments), len(buffers.state),

@@ -94,7 +94,7 @@ class Machine:
             case overlay.Committee():
                 self.view.voters = tuple(happened.voters)
             case overlay.WriteDone():
-                return self.coordinator.write_done(happened.request, ok=happened.ok, error=happened.error)
+                return self.coordinator.write_done(happened.request, ok=happened.ok)
             case overlay.BarrierDone():
                 actions = self.coordinator.barrier_done(happened.request, ok=happened.ok)
                 return actions + (self.coordinator.found(self._proposal) if self._proposal else [])

@@ -1,0 +1,101 @@
+"""What this peer would train: the founder's run record from its settings, and a joiner's check that it was told nothing else."""
+
+from __future__ import annotations
+
+import secrets
+
+
+from pyfl.aggregation.strategy import parse as parse_strategy
+from pyfl.apps import App, load_app
+from pyfl.errors import RefusedBySwarm
+from pyfl.peer.settings import PeerSettings
+from pyfl.rounds.buffers import Buffers
+from pyfl.rounds.records import RunRecord
+from pyfl.tiers import parse as parse_tiers
+from pyfl.training.trainer import FlatTrainer
+
+__all__ = ["RunPlan"]
+
+DEFAULT_APP = "digits"
+DEFAULT_ROUNDS = 10
+
+
+class RunPlan:
+    """Raises `PyflError`s for settings that cannot be understood, as soon as it is made."""
+
+    def __init__(self, settings: PeerSettings, trainer: FlatTrainer | None) -> None:
+        self._settings, self._trainer = settings, trainer
+        self._app: App | None = load_app(settings.app) if settings.app and trainer is None else None
+        self._strategy = parse_strategy(settings.strategy) if settings.strategy else None
+        self._tiers = parse_tiers(settings.tiers) if settings.tiers else None
+        self._me = ""
+
+    def prepare(self, me: str, *, founding: bool) -> tuple[RunRecord | None, FlatTrainer | None]:
+        """(the run to found, the trainer) for a founder; nothing for a joiner, which learns the run first."""
+        self._me = me
+        if not founding:
+            return None, self._trainer
+        app = self._app or load_app(DEFAULT_APP)
+        seed = self._settings.seed if self._settings.seed is not None else secrets.randbits(31)
+        trainer = self._trainer or self._make(app, seed)
+        return self._record(app, trainer, seed), trainer
+
+    def _make(self, app: App, seed: int) -> FlatTrainer:
+        return app.build(self._settings.index, self._settings.of, seed, peer=self._me)
+
+    def _record(self, app: App, trainer: FlatTrainer, seed: int) -> RunRecord:
+        settings = self._settings
+        strategy = self._strategy or parse_strategy("fedavg")
+        buffers = Buffers(trainer.layout, strategy)
+        trainer.initial(buffers.base)
+        model, state = buffers.seal_base()
+        return RunRecord(
+            run=secrets.token_hex(8),
+            app=app.name if self._trainer is None else "trainer",
+            options={name: str(value) for name, value in app.record().items()} if self._trainer is None else {},
+            layout=trainer.layout,
+            model=model,
+            state=state,
+            strategy=strategy,
+            tiers=self._tiers or parse_tiers("rotated:4"),
+            rounds=settings.rounds if settings.rounds is not None else DEFAULT_ROUNDS,
+            min_peers=settings.min_peers if settings.min_peers is not None else 2,
+            min_contributors=settings.min_contributors or 0,
+            voters=settings.voters,
+            seed=seed,
+            deadlines=settings.deadlines,
+        )
+
+    def build(self, run: RunRecord) -> FlatTrainer:
+        """Make the trainer for the swarm's run. Raises `RefusedBySwarm` where an explicit setting differs from it."""
+        differences = self._differences(run)
+        if differences:
+            raise RefusedBySwarm(
+                f"This peer was told something else than the swarm of run {run.run} trains: {'; '.join(differences)}. "
+                "Leave these settings out, or join another swarm."
+            )
+        if self._trainer is not None:
+            return self._trainer
+        app = self._app or load_app(run.app)
+        return self._make(app.with_options(run.options), run.seed)
+
+    def _differences(self, run: RunRecord) -> list[str]:
+        settings = self._settings
+        given: dict[str, tuple[object, object]] = {
+            "app": (self._app and self._app.name, run.app),
+            "strategy": (self._strategy, run.strategy),
+            "tiers": (self._tiers, run.tiers),
+            "rounds": (settings.rounds, run.rounds),
+            "min-peers": (settings.min_peers, run.min_peers),
+            "min-contributors": (settings.min_contributors, run.min_contributors),
+            "seed": (settings.seed, run.seed),
+        }
+        lines = [f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in given.items() if ours is not None and ours != theirs]
+        if self._app is not None and self._app.name == run.app and settings.app and ":" in settings.app:
+            ours = {name: str(value) for name, value in self._app.record().items()}
+            lines += [
+                f"option {name} {ours.get(name)} here, {value} there" for name, value in run.options.items() if ours.get(name) != value
+            ]
+        return lines
+
+
