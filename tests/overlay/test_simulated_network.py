@@ -22,6 +22,8 @@ from pyfl.overlay.simulated import (
     SimulatedOverlay,
 )
 
+LAST = 10**9
+
 
 class Chatter:
     """Sends numbered messages and transfers to everyone it knows, and remembers how all of it ended."""
@@ -121,6 +123,11 @@ class Chat:
         self.network.heal()
         self.quiet = True
         self.network.run(until=80.0)
+        for chatter in self.chatters:
+            if chatter.overlay.alive:
+                for info in chatter.overlay.peers():
+                    chatter.overlay.message(info.peer, chatter.life, b"%d" % LAST)
+        self.network.run(until=90.0)
 
 
 @pytest.mark.parametrize("block", range(5))
@@ -137,6 +144,8 @@ def test_every_seed_keeps_what_the_network_promises(block: int) -> None:
                     continue
                 assert {info.peer for info in chatter.overlay.peers()} == live - {chatter.overlay.me}
                 assert chatter.known == live - {chatter.overlay.me}, "events and list agree"
+                final = {peer for (peer, _), numbers in chatter.heard.items() if numbers[-1] == LAST}
+                assert final == live - {chatter.overlay.me}, "in calm every message arrives"
                 waiting = set(chatter.posted) - set(chatter.over)
                 assert waiting == set(chatter.overlay.process.transfers), "what has not ended is posted"
         except Exception as error:

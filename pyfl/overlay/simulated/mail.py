@@ -89,12 +89,21 @@ class Mail:
     def _arrive(self, pipe: _Pipe, generation: int, life: Process, process: Process, message: Message) -> None:
         if generation != pipe.generation:
             return  # the connection broke on the way
-        if process.state is State.ENDED:
+        if process.state is State.ENDED or self._stale(life, process):
             pipe.waiting -= 1
         elif pipe.held or not self._passes(life, process):
             pipe.held.append((life, message))
         else:
             self._hand(pipe, process, message)
+
+    def _stale(self, life: Process, process: Process) -> bool:
+        # The sender ended, and its connections closed before the receiver knew that life.
+        return life.state is State.ENDED and process.met.get(life.number) is not life
+
+    def _prune(self, pipe: _Pipe, process: Process) -> None:
+        while pipe.held and self._stale(pipe.held[0][0], process):
+            pipe.held.popleft()
+            pipe.waiting -= 1
 
     def _passes(self, life: Process, process: Process) -> bool:
         # A peer's first message follows its peer_up.
@@ -110,14 +119,17 @@ class Mail:
     def refresh(self) -> None:
         """Let go what was held for peers that can be reached again."""
         for (sender, receiver), pipe in self._pipes.items():
-            if pipe.held and not pipe.draining and self._passes(pipe.held[0][0], self._processes[receiver]):
+            process = self._processes[receiver]
+            self._prune(pipe, process)
+            if pipe.held and not pipe.draining and self._passes(pipe.held[0][0], process):
                 pipe.draining = True
                 delay_s = self._links.delay(sender, receiver)
-                self._scheduler.schedule(delay_s, partial(self._drain, pipe, self._processes[receiver]))
+                self._scheduler.schedule(delay_s, partial(self._drain, pipe, process))
 
     def _drain(self, pipe: _Pipe, process: Process) -> None:
         """Hand over the first held message; whatever arrives meanwhile queues up behind the held ones."""
         pipe.draining = False
+        self._prune(pipe, process)
         if not pipe.held or not self._passes(pipe.held[0][0], process):
             return
         _, message = pipe.held.popleft()

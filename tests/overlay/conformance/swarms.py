@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -136,12 +137,16 @@ class RealProcess:
     def __init__(self, config: dict[str, object]) -> None:
         program = Path(__file__).parent / "victim.py"
         self.process = subprocess.Popen(
-            [sys.executable, str(program), json.dumps(config)], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(program), json.dumps(config)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"the peer's process ended with code {self.process.wait()} before it was up")
+            self.kill()
+            raise AssertionError("the peer's process ended before it was up; what it printed says why")
         self.me, self.address = line.split()
 
     def kill(self) -> None:
