@@ -3,6 +3,7 @@
 package p2plib
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -108,6 +109,9 @@ func (n *Node) Write(ops []Op) (request int64, err error) {
 	}
 	if l := n.ledger.Load(); l != nil {
 		request, err = l.Write(ops)
+		if err != nil && !errors.Is(err, ledger.ErrFull) && !errors.Is(err, ledger.ErrClosed) {
+			err = fmt.Errorf("%w: %w", ErrArgument, err) // the ops themselves; all else is told by WriteDone
+		}
 		return request, translate(err, "write")
 	}
 	request = n.early.Add(-1)

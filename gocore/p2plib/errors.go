@@ -55,6 +55,7 @@ func translate(err error, about string) error {
 		{membership.ErrArgument, ErrArgument},
 		{transport.ErrClosed, ErrClosed},
 		{ledger.ErrClosed, ErrClosed},
+		{ledger.ErrFull, ErrFull},
 		{ledger.ErrNotLeader, ErrNotLeader},
 		{context.DeadlineExceeded, ErrTimeout},
 	} {
