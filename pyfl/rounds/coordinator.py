@@ -166,6 +166,7 @@ class Coordinator:
         return not silent or self._view.now - self._since > ELECTION_GRACE_S
 
     def _commit_round_0(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+        self.roster.forgive()
         alive = self.roster.alive()
         holders = {p for p in alive if self.roster.have(p) >= 0}
         wanted = run.voters or committee_size(len(holders))
@@ -260,9 +261,9 @@ class Coordinator:
         members = {m.peer for m in record.members}
         roster.survey(members | set(record.expected), limits, reducing=self._settled())
         self._remove_slowest(members, run)
-        alive = roster.alive()
-        expected = alive & set(record.expected)
-        held = {p: h for p in alive if (h := roster.held(p)) is not None}
+        alive, here = roster.alive(), roster.here()
+        held = {p: h for p in alive | here if (h := roster.held(p)) is not None}
+        expected = (alive | held.keys()) & set(record.expected)
         best, holders = _largest_agreement(held)
         if best and not best.finite:
             return self._commit(drafts.void(record))
@@ -273,8 +274,9 @@ class Coordinator:
         if not self._settled():
             return []
         dead = members - alive
-        if best and (dead & set(record.expected) or (voters & alive) - set(record.expected) - holders):
-            wanted = expected | (voters & alive)
+        lacking = (voters & here) - holders
+        if best and (dead & set(record.expected) or lacking - set(record.expected)):
+            wanted = expected | lacking
             if not record.holders or wanted != set(record.expected):
                 return [*self._removals(record, dead), *self._write((ROUND, drafts.share_result(record, wanted, sorted(holders), best)))]
         if not best and dead:

@@ -13,6 +13,8 @@ from pyfl.rounds.view import View
 
 __all__ = ["Roster"]
 
+LATELY_S = 3.0  # three reports
+
 
 @dataclass(slots=True)
 class Roster:
@@ -45,8 +47,10 @@ class Roster:
         self.suspected.pop(peer, None)
 
     def lose(self, peer: str, why: str) -> None:
-        """A peer is lost to this round."""
-        self.lost.setdefault(peer, why)
+        """A peer is lost to this round. Others may have stood still because of it: they are given time anew."""
+        if peer not in self.lost:
+            self.lost[peer] = why
+            self.moved = dict.fromkeys(self.moved, self.view.now)
 
     def arrive(self, peer: str) -> None:
         """Membership sees a peer (again)."""
@@ -74,10 +78,15 @@ class Roster:
             elif reducing and not self.held(peer) and now - self.moved.setdefault(peer, now) > deadlines.progress_s:
                 self.lose(peer, f"it made no progress for {now - self.moved[peer]:.1f} s")
 
+    def here(self) -> set[str]:
+        """Peers heard of lately, lost to this round or not, with this peer: they can hold a result."""
+        recent = {p for p, since in self.heard.items() if self.view.now - since < LATELY_S and p in self.view.peers}
+        return recent - set(self.view.control.kicked) | {self.view.me}
+
     def forgive(self) -> None:
-        """A round opens: whoever is here and was heard of lately counts again."""
-        recent = {p for p, since in self.heard.items() if self.view.now - since < 3.0}
-        self.lost = {p: why for p, why in self.lost.items() if p not in self.view.peers or p not in recent}
+        """A round opens: whoever is here counts again."""
+        here = self.here()
+        self.lost = {p: why for p, why in self.lost.items() if p not in here}
         self.moved = dict.fromkeys(self.moved, self.view.now)
 
     def alive(self) -> set[str]:
