@@ -21,7 +21,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: $(STAMPS)/built ## Set up .venv, the Go library and the compiled modules
+build: $(CMAKE_BUILD)/built.stamp ## Set up .venv, the Go library and the compiled modules
 
 .PHONY: demo
 demo: build ## Six peers on this machine train on handwritten digits
@@ -111,14 +111,14 @@ $(STAMPS)/checkout: $(STAMPS)/dependencies
 	@chmod +x $(VENV)/bin/pyfl
 	@touch $@
 
-$(CMAKE_BUILD)/CMakeCache.txt: $(STAMPS)/dependencies $(STAMPS)/toolchain
+$(CMAKE_BUILD)/configured.stamp: $(STAMPS)/dependencies $(STAMPS)/toolchain
 	@set -- $$($(RUN) bindings/toolchain.py compilers) && \
 		$(VENV)/bin/cmake -S . -B $(CMAKE_BUILD) -G "Unix Makefiles" --log-level=WARNING -DPYFL_IN_PLACE=ON \
 		-DCMAKE_RULE_MESSAGES=OFF -DCMAKE_C_COMPILER="$$1" -DCMAKE_CXX_COMPILER="$$2" \
 		-DPython_EXECUTABLE='$(WHERE)/$(RUN)' >/dev/null
 	@touch $@
 
-$(STAMPS)/built: $(STAMPS)/checkout $(CMAKE_BUILD)/CMakeCache.txt $(COMPILED_FROM)
+$(CMAKE_BUILD)/built.stamp: $(STAMPS)/checkout $(CMAKE_BUILD)/configured.stamp $(COMPILED_FROM)
 	@echo "building the compiled parts"
 	@MAKEFLAGS= $(VENV)/bin/cmake --build $(CMAKE_BUILD) --parallel 2 -- -s --no-print-directory
 	@touch $@
