@@ -1,3 +1,47 @@
-"""pyfl: federated learning of Keras models between peers, without a server."""
+"""pyfl: federated learning of Keras models between peers, without a server.
+
+The names below are loaded when they are first used: `import pyfl` costs a millisecond and brings in neither a
+framework nor the overlay's library, which must not be loaded before a fork.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyfl import aggregation as strategies
+    from pyfl import errors, tiers
+    from pyfl.apps import App
+    from pyfl.training import RoundInfo, Trainer, TrainResult
 
 __version__ = "0.1.0"
+
+__all__ = ["App", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "strategies", "tiers"]
+
+# Where each name lives: a module, or an attribute of one after the colon.
+_HOMES = {
+    "App": "pyfl.apps:App",
+    "RoundInfo": "pyfl.training:RoundInfo",
+    "TrainResult": "pyfl.training:TrainResult",
+    "Trainer": "pyfl.training:Trainer",
+    "errors": "pyfl.errors",
+    "strategies": "pyfl.aggregation",
+    "tiers": "pyfl.tiers",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on its first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"pyfl has no {name!r}; it has {', '.join(__all__)}")
+    module, _, attribute = home.partition(":")
+    value = import_module(module)
+    found = getattr(value, attribute) if attribute else value
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
