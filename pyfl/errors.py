@@ -5,9 +5,19 @@ Each message says what happened, what was expected and what to do.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class PyflError(Exception):
-    """The root: catch this to catch whatever pyfl reports."""
+    """The root: catch this to catch whatever pyfl reports. `exit_code`: with which a command that it ends exits."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(PyflError, ValueError):
+    """A setting is unknown or has a value that it cannot have; the text names the setting."""
+
+    exit_code = 5
 
 
 class TrainingError(PyflError):
@@ -25,6 +35,8 @@ class ModelMismatch(TrainingError):
 class NoTrainableWeights(TrainingError):
     """The model has nothing to train, so there is nothing to federate."""
 
+    exit_code = 5
+
 
 class NotFiniteUpdate(TrainingError):
     """Local training ended in NaN or infinity; the update is not sent."""
@@ -33,13 +45,19 @@ class NotFiniteUpdate(TrainingError):
 class DataError(PyflError):
     """A dataset or a partition cannot give what was asked for."""
 
+    exit_code = 5
+
 
 class AppError(PyflError):
     """An app cannot be found, or its options cannot be used."""
 
+    exit_code = 5
+
 
 class StrategyError(PyflError, ValueError):
     """A strategy is unknown, or its arguments are."""
+
+    exit_code = 5
 
 
 class MessageError(PyflError, ValueError):
@@ -48,6 +66,8 @@ class MessageError(PyflError, ValueError):
 
 class RefusedBySwarm(PyflError):
     """The swarm trains something else than this peer would, or does not accept it."""
+
+    exit_code = 7
 
 
 class OverlayError(PyflError):
@@ -81,9 +101,13 @@ class NotTheLeader(OverlayError):
 class OverlayConfigError(OverlayError, ValueError):
     """The overlay cannot be started with that configuration; the text names the key."""
 
+    exit_code = 5
+
 
 class AddressInUse(OverlayError):
     """Another program listens on that address."""
+
+    exit_code = 3
 
 
 class OverlayForked(OverlayError):
@@ -96,3 +120,15 @@ class OverlayTimeout(OverlayError):
 
 class ControlError(PyflError, ValueError):
     """A control command is unknown or names nobody."""
+
+
+class NoPeerRunning(PyflError):
+    """No peer answers in that data directory."""
+
+
+class ApiError(PyflError):
+    """A running peer's API refused a request or gave an answer that cannot be read."""
+
+
+class BenchFailed(PyflError):
+    """A benchmark could not be carried through; there are no figures."""

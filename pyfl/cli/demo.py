@@ -1,0 +1,179 @@
+"""`pyfl demo`: a swarm of processes on this machine, watched."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pyfl.cli.observe import AsJson
+
+if TYPE_CHECKING:
+    from pyfl.cli.demo_views import View
+    from pyfl.cli.swarm_model import SwarmModel
+    from pyfl.peer.herd import Herd
+    from pyfl.peer.settings import PeerSettings
+
+__all__ = ["demo", "free_ports", "peer_names"]
+
+ANIMALS = (
+    "otter", "heron", "lynx", "badger", "finch", "marten", "ibex", "plover", "dormouse", "kestrel", "newt", "hare",
+    "puffin", "stoat", "osprey", "vole", "gecko", "wren", "beaver", "crane", "tapir", "swift", "quokka", "robin",
+)  # fmt: skip
+LEAVE_S = 5.0
+WITHOUT_FRAMEWORK = {"linear", "onehot"}
+
+
+def demo(
+    peers: Annotated[int, typer.Option(min=2, max=200, help="Processes to start.")] = 6,
+    app: Annotated[str, typer.Option(help="What they learn.")] = "digits",
+    rounds: Annotated[int, typer.Option(min=1, help="How many times they agree on a model.")] = 10,
+    strategy: Annotated[str | None, typer.Option(help="fedavg, fedavgm, fedadam; with arguments.")] = None,
+    tiers: Annotated[str | None, typer.Option(help="rotated:4, tree:4, star, chain.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the run; default: by chance.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the peers keep their data; default: a temporary directory.", metavar="DIR")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Do not remove the temporary directory.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A swarm on this machine: six processes, each with its own part of the data, learn one model together."""
+    from pyfl.cli.demo_summary import exit_code
+    from pyfl.cli.demo_views import choose_view
+    from pyfl.cli.swarm_model import SwarmModel
+
+    names = peer_names(peers)
+    model = SwarmModel(names, rounds, time.monotonic())
+    with _directory(data_dir, keep) as directory, choose_view(model, app, as_json) as view:
+        interrupted = _watch(_settings(names, directory, app, rounds, strategy, tiers, seed), app, model, view)
+        view.finish(time.monotonic() - model.began, interrupted)
+    if interrupted:
+        raise typer.Exit(128 + interrupted)
+    if keep or data_dir is not None:
+        typer.echo(f"data: {directory}", err=True)
+    raise typer.Exit(exit_code(model))
+
+
+def peer_names(count: int) -> list[str]:
+    """A name for each, none twice."""
+    return [ANIMALS[i % len(ANIMALS)] + (f"-{i // len(ANIMALS) + 1}" if i >= len(ANIMALS) else "") for i in range(count)]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that are free now and that the system gives to nobody who does not ask for them."""
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        for port in random.sample(range(20_000, 32_000), 4_000):  # noqa: S311 - below the ephemeral range; nothing secret
+            probe = held.enter_context(socket.socket())
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(f"found only {len(ports)} of {count} free ports on 127.0.0.1")
+
+
+@contextlib.contextmanager
+def _directory(given: Path | None, keep: bool) -> Iterator[Path]:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given
+    elif keep:
+        yield Path(tempfile.mkdtemp(prefix="pyfl-demo-"))
+    else:
+        with tempfile.TemporaryDirectory(prefix="pyfl-demo-", ignore_cleanup_errors=True) as directory:
+            yield Path(directory)
+
+
+def _settings(
+    names: list[str], directory: Path, app: str, rounds: int, strategy: str | None, tiers: str | None, seed: int | None
+) -> list[PeerSettings]:
+    """A founder that knows the run, and joiners that know only the founder."""
+    from pyfl.peer.settings import PeerSettings
+    from pyfl.peer.swarm_key import new_swarm_key, write_secret
+
+    key = directory / "swarm.key"
+    write_secret(key, new_swarm_key() + "\n")
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(names))]
+    return [
+        PeerSettings(
+            listen=addresses[i], join=() if i == 0 else (addresses[0],), name=name, data_dir=str(directory / name), swarm_key=str(key),
+            app=app if i == 0 else None, rounds=rounds if i == 0 else None, strategy=strategy if i == 0 else None,
+            tiers=tiers if i == 0 else None, seed=seed if i == 0 else None, min_peers=len(names) if i == 0 else None,
+            index=i, of=len(names),
+        )
+        for i, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View) -> int:
+    """Run them all to their end; returns the signal that ended them early, or 0."""
+    from pyfl.peer.herd import Herd
+
+    herd = Herd(settings, framework=app.partition(":")[0] not in WITHOUT_FRAMEWORK)
+    with _Interrupts(herd) as interrupts, herd:
+        for happened in herd.events():
+            if happened is not None:
+                index, stamped = happened
+                commit = model.apply(index, stamped)
+                view.event(index, stamped)
+                if commit is not None:
+                    view.committed(commit.round)
+            for index, ending in enumerate(herd.endings):
+                if ending is not None and not model.lines[index].ended:
+                    model.end(index, ending.code, ending.why)
+                    view.ended(index)
+            interrupts.enforce()
+        for index, ending in enumerate(herd.endings):  # the last may have ended after the last event
+            if ending is not None and not model.lines[index].ended:
+                model.end(index, ending.code, ending.why)
+                view.ended(index)
+    return interrupts.received
+
+
+class _Interrupts:
+    """Ctrl-C asks every peer to leave; a second one, or peers that do not leave in time, ends them at once."""
+
+    def __init__(self, herd: Herd) -> None:
+        self._herd = herd
+        self.received = 0
+        self._deadline = 0.0
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        again = bool(self.received)
+        self.received = self.received or number
+        self._deadline = self._deadline or time.monotonic() + LEAVE_S
+        for index in range(len(self._herd.pids)):
+            if again:
+                self._herd.kill(index)
+            else:
+                self._herd.signal(index, signal.SIGINT)
+
+    def enforce(self) -> None:
+        """Kill what is still there after the time to leave."""
+        if self._deadline and time.monotonic() > self._deadline:
+            for index in range(len(self._herd.pids)):
+                self._herd.kill(index)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""Every command of `pyfl`, in the order in which one needs them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pyfl import __version__
+from pyfl.cli.bench import bench
+from pyfl.cli.demo import demo
+from pyfl.cli.observe import events, peers, rounds, status
+from pyfl.cli.operate import kick, leave, pause, resume, stop
+from pyfl.cli.peer import peer
+from pyfl.cli.typed_errors import reported
+
+__all__ = ["program"]
+
+program = typer.Typer(
+    name="pyfl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+START, WATCH, OPERATE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Measure"
+
+program.command(rich_help_panel=START)(reported(demo))
+program.command(rich_help_panel=START)(reported(peer))
+for look in (status, peers, rounds, events):
+    program.command(rich_help_panel=WATCH)(reported(look))
+for act in (pause, resume, kick, leave, stop):
+    program.command(rich_help_panel=OPERATE)(reported(act))
+program.add_typer(bench, name="bench", rich_help_panel=MEASURE)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pyfl {__version__}")
+        raise typer.Exit
+
+
+@program.callback()
+def _pyfl(  # pyright: ignore[reportUnusedFunction]
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Federated learning of Keras models between peers, without a server.
+
+    Begin with `pyfl demo`: six peers on this machine.
+    """

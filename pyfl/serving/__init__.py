@@ -1,0 +1,19 @@
+"""A peer's HTTP API (`serve`) and its client (`pyfl.serving.client`). FastAPI is imported when something is served, not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyfl.peer.status import PeerHandle
+    from pyfl.serving.server import ApiServer
+
+__all__ = ["serve"]
+
+
+def serve(handle: PeerHandle, socket_path: Path) -> ApiServer:
+    """Serve `handle` on a socket that only this user can open, until `.stop()`. Raises `ApiError` if another peer answers there."""
+    from pyfl.serving.server import ApiServer
+
+    return ApiServer(handle, socket_path)
