@@ -15,6 +15,7 @@ __all__ = [
     "PeerRemoved",
     "PullStarted",
     "ReduceStarted",
+    "ResourcesUsed",
     "ResultHeld",
     "RoundCommitted",
     "RoundOpened",
@@ -160,6 +161,17 @@ class FaultSeen(msgspec.Struct, frozen=True, tag_field="event", tag="fault"):
     error: str
 
 
+class ResourcesUsed(msgspec.Struct, frozen=True, tag_field="event", tag="resources_used"):
+    """What this peer had used when it installed a round's model. `rss_base_bytes`: before there was a model."""
+
+    round: int
+    bytes_sent: int
+    rss_base_bytes: int
+    rss_peak_bytes: int
+    cpu_s: float
+    congestion_control: str
+
+
 class RunFinished(msgspec.Struct, frozen=True, tag_field="event", tag="run_finished"):
     """The last round is committed and everyone expected holds it."""
 
@@ -168,7 +180,8 @@ class RunFinished(msgspec.Struct, frozen=True, tag_field="event", tag="run_finis
 
 ObservedEvent = (
     RunAdopted | PeerJoined | PeerLeft | PeerRemoved | CoordinatorChanged | RoundOpened | TrainingStarted | TrainingEnded
-    | ReduceStarted | LinkAccused | ResultHeld | RoundCommitted | ModelInstalled | PullStarted | Waiting | FaultSeen | RunFinished
+    | ReduceStarted | LinkAccused | ResultHeld | RoundCommitted | ModelInstalled | PullStarted | Waiting | FaultSeen
+    | ResourcesUsed | RunFinished
 )  # fmt: skip
 
 

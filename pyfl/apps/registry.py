@@ -17,6 +17,7 @@ __all__ = ["BUILT_IN", "load_app"]
 BUILT_IN = {
     "digits": "pyfl.apps.digits:app",
     "linear": "pyfl.apps.linear:app",
+    "noise": "pyfl.apps.noise:app",
     "onehot": "pyfl.apps.onehot:app",
 }
 

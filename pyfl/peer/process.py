@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pyfl.errors import PyflError
-from pyfl.events import Stamped
+from pyfl.events import ModelInstalled, ObservedEvent, ResourcesUsed, Stamped
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.peer.handle import Handle
 from pyfl.peer.journal import Journal
+from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
 from pyfl.peer.run_plan import RunPlan
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import find_swarm_key
@@ -104,10 +105,11 @@ class _Process:
         self._journal = Journal(self._dir / "events.jsonl", self._net.me, follower)
         self._worker = ThreadWorker(self._net)
         self._driver = Driver(
-            self._net, self._worker, self._plan.build, time.monotonic, lambda event: self._journal.record(event),
+            self._net, self._worker, self._plan.build, time.monotonic, self._observe,
             instance=secrets.randbits(62),
         )  # fmt: skip
         self._handle = Handle(self._driver, self._journal, settings, self._net)
+        self._rss_base = resident_bytes()[0]
         self._joined = self._founds
         self._lost_since: float | None = None
 
@@ -123,6 +125,15 @@ class _Process:
                 fsync=settings.durability == "full", heartbeat_ms=settings.heartbeat_ms, congestion=settings.congestion,
             )
         )  # fmt: skip
+
+    def _observe(self, event: ObservedEvent) -> None:
+        self._journal.record(event)
+        if self._settings.measure and isinstance(event, ModelInstalled):
+            used = ResourcesUsed(
+                event.round, int(self._net.stats()["bytes_sent"]), self._rss_base, resident_bytes()[1], cpu_seconds(),
+                congestion_control(self._settings.congestion),
+            )  # fmt: skip
+            self._journal.record(used)
 
     def run(self) -> Ending:
         """The whole life."""
