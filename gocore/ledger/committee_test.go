@@ -286,9 +286,11 @@ func TestOnlyEligiblePeersBecomeVotersAndTheySpreadOverSites(t *testing.T) {
 	a.leads()
 	sites := []string{"x", "x", "x", "y", "z"}
 	places := func(eligible bool) {
+		var all []Member
 		for i, site := range sites {
-			s.set(Member{ID: peerNamed(i + 1), Eligible: eligible || i == 0, Labels: map[string]string{"site": site}})
+			all = append(all, Member{ID: peerNamed(i + 1), Eligible: eligible || i == 0, Labels: map[string]string{"site": site}})
 		}
+		s.set(all...)
 	}
 	places(false)
 	for i := range sites[1:] {

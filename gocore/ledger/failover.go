@@ -30,7 +30,11 @@ func (l *Ledger) PeerDown(peer PeerID, confirmed, left bool) {
 // the dead one.
 func (l *Ledger) campaign(dead string) {
 	rank, found := 0, false
-	for _, id := range (committee{Servers: l.latestServers()}).voters() {
+	voters := committee{Servers: l.latestServers()}.voters()
+	if dead != "" && len(voters)-1 <= len(voters)/2 {
+		return // as this log has it nobody could win: a candidacy would only cost another's vote of that term
+	}
+	for _, id := range voters {
 		if id == l.self {
 			found = true
 			break

@@ -138,10 +138,12 @@ func (s *swarm) start(n int, found bool, change ...func(*Config)) *node {
 	return x
 }
 
-// set changes what everyone sees of a member.
-func (s *swarm) set(m Member) {
+// set changes what everyone sees of members.
+func (s *swarm) set(members ...Member) {
 	s.mu.Lock()
-	s.members[m.ID] = m
+	for _, m := range members {
+		s.members[m.ID] = m
+	}
 	s.mu.Unlock()
 	s.tell(func(n *node) { n.MembershipChanged() })
 }

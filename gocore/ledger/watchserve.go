@@ -78,8 +78,8 @@ func (l *Ledger) serveWatch(conn *trackedConn, after uint64) {
 	defer func() { conn.Close(); <-gone }()
 	beat := time.NewTicker(l.cfg.Heartbeat / 2)
 	defer beat.Stop()
+	moved := l.standing.changed.wait() // taken before each status is read, so that no change is missed
 	for fresh := true; ; {
-		moved := l.standing.changed.wait()
 		records, upto, changed := l.view.after(after)
 		if fresh || upto > after {
 			frame := feed{Records: toWire(records), Upto: upto}
@@ -99,6 +99,7 @@ func (l *Ledger) serveWatch(conn *trackedConn, after uint64) {
 		select {
 		case <-changed:
 		case <-moved:
+			moved = l.standing.changed.wait()
 			fresh = true
 		case <-beat.C:
 			fresh = true
