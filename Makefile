@@ -107,7 +107,8 @@ $(STAMPS)/toolchain: requirements/go.txt requirements/zig.txt $(STAMPS)/uv
 # The checkout itself is what `import pyfl` finds, so that an edit needs no installing.
 $(STAMPS)/checkout: $(STAMPS)/dependencies
 	@echo '$(WHERE)' > $$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pyfl-checkout.pth
-	@printf '%s\n' '#!$(WHERE)/$(RUN)' 'import sys' 'from pyfl.cli import main' 'sys.exit(main())' > $(VENV)/bin/pyfl
+	@printf '%s\n' '#!$(WHERE)/$(RUN)' 'import sys' 'from pyfl.cli import main' 'if __name__ == "__main__":' '    sys.exit(main())' \
+		> $(VENV)/bin/pyfl
 	@chmod +x $(VENV)/bin/pyfl
 	@touch $@
 
