@@ -73,3 +73,7 @@ def test_the_compiled_parts_load_from_the_installed_package(installed: Path) -> 
     total, code_returned, handles, where = run(installed / "bin" / "python", "-c", code, cwd=installed).split()
     assert (total, code_returned, handles) == ("6", "0", "0")
     assert Path(where).is_relative_to(installed)
+
+
+def test_the_command_is_installed(installed: Path) -> None:
+    assert "demo" in run(installed / "bin" / "pyfl", "--help", cwd=installed)
