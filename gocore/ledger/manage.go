@@ -16,6 +16,9 @@ import (
 // catchUpAttempts, each of one I/O timeout, before another peer is tried in a non-voter's place.
 const catchUpAttempts = 3
 
+// nudgeAfter is well beyond what a configuration change takes, milliseconds on a loaded machine.
+const nudgeAfter = 100 * time.Millisecond
+
 // roster is what this node has noticed of peers and servers; each node keeps it, as any may come to lead.
 type roster struct {
 	mu         sync.Mutex
@@ -135,7 +138,17 @@ func (l *Ledger) takeStep() bool {
 	case stepTransfer:
 		future = r.LeadershipTransferToServer(id, addr)
 	}
+	// Raft drops a follower's answer to a configuration entry that arrives before the leader has counted the follower
+	// in (commitment.match before setConfiguration), and then commits it only with the next entry. This is that entry.
+	nudge := time.AfterFunc(nudgeAfter, func() {
+		l.spawn("nudge", func() {
+			if err, ended := l.await(r.Barrier(l.ioTimeout()), deadline); !ended || err != nil {
+				l.log.Debug("nudging a configuration change", "error", err, "ended", ended)
+			}
+		})
+	})
 	err, ended := l.await(future, deadline)
+	nudge.Stop()
 	l.log.Info("committee step", "step", next.Kind, "server", next.Server, "error", err, "ended", ended)
 	return ended && err == nil
 }

@@ -71,10 +71,12 @@ func (l *Ledger) serveWatch(conn *trackedConn, after uint64) {
 		return
 	}
 	gone := make(chan struct{})
-	l.spawn("watch reader", func() {
+	if !l.spawn("watch reader", func() {
 		defer close(gone)
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1)) // a watcher sends nothing: this ends when it hangs up
-	})
+	}) {
+		return
+	}
 	defer func() { conn.Close(); <-gone }()
 	beat := time.NewTicker(l.cfg.Heartbeat / 2)
 	defer beat.Stop()
