@@ -15,8 +15,9 @@ __all__ = ["draw", "round_row", "round_table", "sparkline"]
 BARS = "▁▂▃▄▅▆▇█"
 SPIN = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PHASES = {
-    "starting": ("·", "dim", "waking up"),
+    "starting": ("", "dim", "waking up"),
     "joining": ("◌", "cyan", "meeting the others"),
+    "building": ("", "cyan", "building the model"),
     "training": ("", "yellow", "training"),
     "trained": ("●", "yellow", "has an update"),
     "reducing": ("⇅", "magenta", "adding up"),
@@ -77,7 +78,8 @@ def _progress(model: SwarmModel) -> list[RenderableType]:
     elif model.committed:
         figure = Text(" everyone has the same model; now it learns", style="dim")
     else:
-        figure = Text(" the peers find each other…", style="dim")
+        waking = all(line.phase == "starting" for line in model.lines)
+        figure = Text(" loading the framework, once for all of them…" if waking else " the peers find each other…", style="dim")
     return [line, figure]
 
 

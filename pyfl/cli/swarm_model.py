@@ -19,7 +19,7 @@ class PeerLine:
     name: str
     peer: str = ""
     phase: str = "starting"
-    """starting, joining, training, trained, reducing, holding, waiting, pulling, done, left, failed."""
+    """starting, joining, building, training, trained, reducing, holding, waiting, pulling, done, left, failed."""
     round: int = -1
     samples: int = 0
     digest: str = ""
@@ -91,6 +91,7 @@ class SwarmModel:
     def _line(self, index: int, line: PeerLine, event: events.ObservedEvent) -> None:
         match event:
             case events.RunAdopted():
+                line.phase = "building"
                 self.parameters = event.parameters
                 self.rounds = event.rounds
             case events.CoordinatorChanged():
@@ -132,6 +133,8 @@ class SwarmModel:
         match event:
             case events.RoundCommitted() if event.round in self.committed:
                 return
+            case events.PeerLeft() if self.complete():
+                return  # they all do, at the end
             case events.CoordinatorChanged() if event.me:
                 self.last = f"{line.name} coordinates"
             case events.RoundCommitted() | events.PeerRemoved() | events.PeerLeft():

@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +26,7 @@ from pyfl.peer.settings import PeerSettings
 
 __all__ = ["Herd"]
 
-PRELOAD = ["pyfl.peer.process", "pyfl.training.preload"]
+PRELOAD = ["pyfl.peer.process", "pyfl.serving.server", "pyfl.training.preload"]  # the framework last: it freezes the collector
 FRAMEWORK = "pyfl.training.preload"
 
 _decoder = msgspec.msgpack.Decoder(Stamped)
@@ -46,6 +48,8 @@ class Herd:
         self.endings: list[Ending | None] = []
 
     def __enter__(self) -> Herd:
+        if self._settings:
+            _start_forkserver(Path(self._settings[0].data_dir).parent / "herd.log")
         for settings in self._settings:
             self.start(settings)
         return self
@@ -105,7 +109,7 @@ class Herd:
             os.kill(process.pid, number)
 
     def kill(self, index: int) -> None:
-        """kill -9."""
+        """Kill -9."""
         self.signal(index, signal.SIGKILL)
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -125,6 +129,26 @@ class Herd:
             pipe.close()
 
 
+def _start_forkserver(log: Path) -> None:
+    """Start it, once a process, deaf to a terminal's Ctrl-C, which would end its imports with a traceback.
+
+    What the framework prints while it is loaded goes to `log` and not across a live view.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    log.parent.mkdir(parents=True, exist_ok=True)
+    stderr = os.dup(2)
+    try:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+            forkserver.ensure_running()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
+
+
 def _why(code: int | None) -> str:
     if code is not None and code < 0:
         return f"ended by {signal.Signals(-code).name}"
@@ -133,6 +157,7 @@ def _why(code: int | None) -> str:
 
 def _be_a_peer(encoded: bytes, pipe: Connection) -> None:
     """In the child."""
+    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches only whoever started the herd, and peers are told to leave once, not twice
     settings = _settings_decoder.decode(encoded)
     directory = Path(settings.data_dir)
     directory.mkdir(parents=True, exist_ok=True)
