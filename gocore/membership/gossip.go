@@ -88,7 +88,7 @@ func (g *gossip) serve(conn *transport.Conn) {
 	switch kind[0] {
 	case carriesStream:
 		select {
-		case g.streams <- conn:
+		case g.streams <- &stream{Conn: conn}:
 		case <-g.ctx.Done():
 			_ = conn.Close()
 		}
@@ -292,7 +292,7 @@ func (g *gossip) DialAddressTimeout(dest memberlist.Address, timeout time.Durati
 		_ = conn.Close()
 		return nil, err
 	}
-	return conn, nil
+	return &stream{Conn: conn}, nil
 }
 
 // Shutdown ends the senders and the accept loop; memberlist calls it first.

@@ -113,7 +113,7 @@ func TestCloseGivesGoroutinesAndDescriptorsBack(t *testing.T) {
 	if e := await(a, func(e Received) bool { return true }); e.Error != "cancelled" && e.Error != "peer_lost" {
 		t.Fatalf("a posted receive ended with %+v at close", e)
 	}
-	if after := descriptors(); after != before {
+	if after := descriptors(); after > before { // fewer: what an earlier test left has gone
 		t.Fatalf("%d descriptors before, %d after", before, after)
 	}
 }

@@ -1,0 +1,204 @@
+// What broken links and hostile members do.
+
+package p2plib
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"pyfl/gocore/identity"
+	"pyfl/gocore/transport"
+)
+
+// relay stands before a node's port, so that its links can be cut.
+type relay struct {
+	listener net.Listener
+	mu       sync.Mutex
+	conns    []net.Conn
+}
+
+func newRelay(t *testing.T) *relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &relay{listener: listener}
+}
+
+func (r *relay) forward(t *testing.T, to string) {
+	t.Cleanup(func() { _ = r.listener.Close(); r.cut() })
+	go func() {
+		for {
+			in, err := r.listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, in, out)
+			r.mu.Unlock()
+			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+				go func() {
+					_, _ = io.Copy(pair[0], pair[1])
+					_ = pair[0].Close()
+				}()
+			}
+		}
+	}()
+}
+
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		_ = c.Close()
+	}
+	r.conns = nil
+}
+
+// relayed is a pair whose second node is reached through a relay.
+func relayed(t *testing.T) (a, b *watched, r *relay) {
+	t.Helper()
+	r = newRelay(t)
+	first := testConfig()
+	first.Found = true
+	a = openNode(t, first)
+	second := testConfig(a.address())
+	second.Advertise = r.listener.Addr().String()
+	b = openNode(t, second)
+	r.forward(t, b.address())
+	await(a, up(b.id))
+	await(b, up(a.id))
+	return a, b, r
+}
+
+func TestACutLinkIsALinkDownAndWhatIsPostedSurvivesIt(t *testing.T) {
+	a, b, r := relayed(t)
+	into := make([]byte, 1<<20)
+	received, err := a.Receive(b.id, []byte("posted"), into, 0) // its POST travels through the relay
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Message(b.id, []byte("before"), nil); err != nil {
+		t.Fatal(err)
+	}
+	await(b, func(m Message) bool { return string(m.Tag) == "before" })
+	r.cut()
+	await(a, func(e LinkDown) bool { return e.Peer == b.id })
+	if err := a.Message(b.id, []byte("after"), nil); err != nil {
+		t.Fatal(err)
+	}
+	await(b, func(m Message) bool { return string(m.Tag) == "after" })
+	data := make([]byte, len(into))
+	_, _ = rand.Read(data)
+	if _, err := b.Send(a.id, []byte("posted"), data, 0); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(a, func(e Received) bool { return e.Transfer == received }); !e.OK || !bytes.Equal(data, into) {
+		t.Fatalf("got %+v", e)
+	}
+}
+
+func TestATransferUnderWayOnACutLinkIsLostOnBothSides(t *testing.T) {
+	a, b, r := relayed(t)
+	const size = 64 << 20
+	sent, err := a.Send(b.id, []byte("large"), make([]byte, size), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	received, err := b.Receive(a.id, []byte("large"), make([]byte, size), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b.Stats()["bytes_received"] == 0 {
+	}
+	r.cut()
+	s := await(a, func(e Sent) bool { return e.Transfer == sent })
+	e := await(b, func(e Received) bool { return e.Transfer == received })
+	if s.Error != "peer_lost" || e.Error != "peer_lost" {
+		t.Fatalf("sent %+v, received %+v", s, e)
+	}
+	if _, err := b.Receive(a.id, []byte("large"), make([]byte, 10), 0); err != nil { // the tag is free again
+		t.Fatal(err)
+	}
+}
+
+// insider is a member of the swarm that speaks TLS and nothing else.
+func insider(t *testing.T) *transport.T {
+	t.Helper()
+	swarmKey, _ := hex.DecodeString(testKey)
+	key, err := identity.LoadKey("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := identity.New(swarmKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := transport.New(transport.Config{Listen: "127.0.0.1:0", Identity: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tr.Close() })
+	return tr
+}
+
+func TestAMemberThatSendsNoiseOnAnyPlaneHarmsNobody(t *testing.T) {
+	a, b := pair(t, unchanged)
+	hostile := insider(t)
+	for _, plane := range []transport.Plane{transport.Member, transport.Ledger, transport.Watch, transport.Message, transport.Bulk} {
+		for round := range 20 {
+			conn, err := hostile.Dial(context.Background(), b.address(), plane, b.id)
+			if err != nil {
+				t.Fatalf("%s: %v", plane, err)
+			}
+			noise := make([]byte, 1+round*400)
+			_, _ = rand.Read(noise)
+			if round%3 == 0 { // past the first byte of the member plane
+				noise[0] = 'P'
+			} else if round%3 == 1 {
+				noise[0] = 'S'
+			}
+			_, _ = conn.Write(noise)
+			_ = conn.Close()
+		}
+	}
+	tag := []byte("still here")
+	if err := a.Message(b.id, tag, nil); err != nil {
+		t.Fatal(err)
+	}
+	await(b, func(m Message) bool { return bytes.Equal(m.Tag, tag) })
+	data, into := make([]byte, 1<<20), make([]byte, 1<<20)
+	_, _ = rand.Read(data)
+	if _, err := a.Send(b.id, tag, data, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Receive(a.id, tag, into, 0); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(b, func(Received) bool { return true }); !e.OK || !bytes.Equal(data, into) {
+		t.Fatalf("got %+v", e)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.events {
+		if fault, ok := e.(Fault); ok && bytes.Contains([]byte(fault.Error), []byte("panic")) {
+			t.Fatalf("a panic: %s", fault.Error)
+		}
+	}
+	if len(b.Peers()) != 1 {
+		t.Fatal(fmt.Sprint("noise changed who is here: ", b.Peers()))
+	}
+}
