@@ -132,3 +132,7 @@ class ApiError(PyflError):
 
 class BenchFailed(PyflError):
     """A benchmark could not be carried through; there are no figures."""
+
+
+class CheckpointError(PyflError):
+    """A checkpoint could not be written."""

@@ -72,12 +72,12 @@ def _settings(
     founder = PeerSettings(
         listen=f"127.0.0.1:{ports[0]}", name="peer-0", data_dir=str(directory / "peer-0"), swarm_key=str(key), index=0, of=peers,
         app=f"noise:{round(mb * 1e6)}B", rounds=rounds, min_peers=peers, min_contributors=peers, durability=durability, tiers=tiers,
-        congestion=congestion, serve=False, measure=True,
+        congestion=congestion, serve=False, checkpoints=False, measure=True,
     )  # fmt: skip
     return [founder] + [
         PeerSettings(
             listen=f"127.0.0.1:{ports[index]}", name=f"peer-{index}", data_dir=str(directory / f"peer-{index}"), swarm_key=str(key),
-            index=index, of=peers, join=(founder.listen,), durability=durability, congestion=congestion, serve=False, measure=True,
+            index=index, of=peers, join=(founder.listen,), durability=durability, congestion=congestion, serve=False, checkpoints=False, measure=True,
         )
         for index in range(1, peers)
     ]  # fmt: skip

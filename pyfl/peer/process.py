@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pyfl.checkpoints import CheckpointStore
 from pyfl.errors import PyflError
-from pyfl.events import ModelInstalled, ObservedEvent, ResourcesUsed, Stamped
+from pyfl.events import FaultSeen, ModelInstalled, ObservedEvent, ResourcesUsed, Stamped
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.peer.handle import Handle
@@ -106,7 +107,7 @@ class _Process:
         self._worker = ThreadWorker(self._net)
         self._driver = Driver(
             self._net, self._worker, self._plan.build, time.monotonic, self._observe,
-            instance=secrets.randbits(62),
+            secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full",
         )  # fmt: skip
         self._handle = Handle(self._driver, self._journal, settings, self._net)
         self._rss_base = resident_bytes()[0]
@@ -125,6 +126,15 @@ class _Process:
                 fsync=settings.durability == "full", heartbeat_ms=settings.heartbeat_ms, congestion=settings.congestion,
             )
         )  # fmt: skip
+
+    def _checkpoints(self) -> CheckpointStore | None:
+        if not self._settings.checkpoints:
+            return None
+        return CheckpointStore(
+            self._dir / "checkpoints",
+            durable=self._settings.durability == "full",
+            warn=lambda text: self._observe(FaultSeen("checkpoint", text)),
+        )
 
     def _observe(self, event: ObservedEvent) -> None:
         self._journal.record(event)
@@ -154,7 +164,7 @@ class _Process:
             self._net.close()
             self._journal.close()
 
-    def _serve(self):  # noqa: ANN202 - the server's type is behind a heavy import
+    def _serve(self):
         if not self._settings.serve:
             return None
         from pyfl.serving import serve

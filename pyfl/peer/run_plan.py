@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-
 from pyfl.aggregation.strategy import parse as parse_strategy
 from pyfl.apps import App, load_app
 from pyfl.errors import RefusedBySwarm

@@ -46,5 +46,7 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     congestion: str = "cubic"
     serve: bool = True
     """Answer on the Unix socket in the data directory."""
+    checkpoints: bool = True
+    """Keep committed models (and, as a voter under full durability, staged ones) in the data directory."""
     measure: bool = False
     """Observe memory, bytes and processor time with every installed model."""

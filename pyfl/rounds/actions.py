@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyfl.events import ObservedEvent
 from pyfl.overlay.protocol import Write
-from pyfl.rounds.messages import Message, Ready, Score
+from pyfl.rounds.messages import Held, Message, Ready, Score
 from pyfl.rounds.records import RoundRecord, RunRecord
 from pyfl.training.layout import Layout
 
@@ -37,8 +37,10 @@ __all__ = [
     "PostSend",
     "Propose",
     "ResultReady",
-    "SegmentTag",
     "Say",
+    "SegmentTag",
+    "Stage",
+    "Staged",
     "StartTraining",
     "StopTraining",
     "Tick",
@@ -164,6 +166,16 @@ class CancelTransfers:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """Make the result durable before it is said to be held; answered by `Staged`."""
+
+    round: int
+    epoch: int
+    model: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate:
     """Evaluate the result on share (index, count) of the held-out data; answered by `Evaluated`."""
 
@@ -248,7 +260,7 @@ class Exit:
 
 Action = (
     Build | StartTraining | StopTraining | BeginReduce | Fill | Add | Finish | PostSend | PostReceive | CancelTransfers
-    | Evaluate | Offer | CheckPart | Install | Say | Propose | Barrier | Announce | Observe | Exit
+    | Stage | Evaluate | Offer | CheckPart | Install | Say | Propose | Barrier | Announce | Observe | Exit
 )  # fmt: skip
 
 
@@ -275,6 +287,8 @@ class Built:
     """Segment buffers for partials."""
     round: int = 0
     """The committed round that a checkpoint brought, 0 for the initial model."""
+    held: Held | None = None
+    """An uncommitted result that was staged in an earlier life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +321,14 @@ class Added:
     scratch: int
     peer: str
     fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The result of (round, epoch) is durable."""
+
+    round: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

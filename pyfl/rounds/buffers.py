@@ -182,6 +182,11 @@ class Buffers:
             self.result_digests[vector] = digests.of_vector(values)
         return (*self.digest_of(self.result_digests), self._finite)
 
+    def seal_restored_result(self) -> tuple[str, str]:
+        """Take the digests of a result that came from disk: (model, state)."""
+        self.result_digests = [digests.of_vector(self.result), *(digests.of_vector(v) for v in self.next_state)]
+        return self.digest_of(self.result_digests)
+
     # ---- pulls
 
     def check(self, part: Part, digest: bytes) -> bool:

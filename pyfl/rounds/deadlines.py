@@ -21,7 +21,7 @@ class Recent:
         self._durations.append(duration_s)
 
     def deadline(self, factor: float, floor_s: float, ceiling_s: float) -> float:
-        """factor x median within the bounds; the ceiling while nothing is known."""
+        """Factor x median within the bounds; the ceiling while nothing is known."""
         return bounded(factor * median(self._durations), floor_s, ceiling_s) if self._durations else ceiling_s
 
 

@@ -15,17 +15,46 @@ import msgspec
 import numpy as np
 
 from pyfl import events
+from pyfl.checkpoints import CheckpointStore, Saved
 from pyfl.errors import NoSuchPeer, NotTheLeader, OverlayFull, PyflError
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import messages
 from pyfl.rounds.actions import (
-    Action, Add, Added, Announce, Barrier, BeginReduce, Build, Built, CancelTransfers, CheckPart, Evaluate, Evaluated, Exit, Fill, Finish,
-    Install, Observe, Offer, PartChecked, PostReceive, PostSend, Propose, ResultReady, Say,
-    StartTraining, StopTraining, Tick, Trained, TransferEnded,
+    Action,
+    Add,
+    Added,
+    Announce,
+    Barrier,
+    BeginReduce,
+    Build,
+    Built,
+    CancelTransfers,
+    CheckPart,
+    Evaluate,
+    Evaluated,
+    Exit,
+    Fill,
+    Finish,
+    Install,
+    Observe,
+    Offer,
+    PartChecked,
+    PostReceive,
+    PostSend,
+    Propose,
+    ResultReady,
+    Say,
+    Stage,
+    Staged,
+    StartTraining,
+    StopTraining,
+    Tick,
+    Trained,
+    TransferEnded,
 )  # fmt: skip
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.machine import Input, Machine
-from pyfl.rounds.messages import Ready, Score
+from pyfl.rounds.messages import Held, Ready, Score
 from pyfl.rounds.records import ControlRecord, RunRecord
 from pyfl.training.trainer import FlatTrainer, RoundInfo
 
@@ -67,9 +96,14 @@ class Driver:
         clock: Callable[[], float],
         observe: Callable[[events.ObservedEvent], None],
         instance: int,
+        checkpoints: CheckpointStore | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
+        """`durable`: a voter's result reaches the disk before it counts; needs `checkpoints`."""
         self.net = net
-        self.machine = Machine(net.me, instance)
+        self.machine = Machine(net.me, instance, durable=durable and checkpoints is not None)
+        self._checkpoints = checkpoints
         self.exit: Exit | None = None
         self.buffers: Buffers | None = None
         self._worker, self._build, self._clock, self._observe = worker, build, clock, observe
@@ -142,7 +176,7 @@ class Driver:
             if answer is not None:  # an input like any other: taken in when the actions before it are done
                 self._step(answer)
 
-    def _do(self, action: Action) -> Input | None:  # noqa: PLR0911, PLR0912 - one line an action
+    def _do(self, action: Action) -> Input | None:
         match action:
             case PostReceive():
                 self._post(action, sending=False)
@@ -174,6 +208,8 @@ class Driver:
                 self._train(action)
             case StopTraining():
                 self._stop_training = max(self._stop_training, action.round)
+            case Stage():
+                self._stage(action)
             case Evaluate():
                 self._evaluate(action)
             case CheckPart():
@@ -182,7 +218,7 @@ class Driver:
                 vectors = self._memory.offer(action.buffer)
                 self._say(Say(action.peer, messages.PullOffer(action.pull, True, vectors)))
             case Install():
-                self._install()
+                self._install(action)
             case Exit():
                 self.exit = self.exit or action
         return None
@@ -240,11 +276,43 @@ class Driver:
         self.net.cancel(number)
         self._transfers.pop(number, None)
 
-    def _install(self) -> None:
+    def _install(self, action: Install) -> None:
         for number, transfer in list(self._transfers.items()):
             if transfer.action.place.buffer != "scratch":
                 self._end(number)
-        self._memory.install()
+        memory = self._memory
+        memory.install()
+        store = self._checkpoints
+        if store is None:
+            return
+        saved, base, state = self._saved(action.round, action.record.epoch, action.model, action.state), memory.base, memory.state
+
+        def job() -> None:
+            try:
+                store.commit(saved, base, state)
+            except PyflError as error:
+                self._observe(events.FaultSeen("checkpoint", str(error)))
+
+        self._worker.submit(job)
+
+    def _stage(self, action: Stage) -> None:
+        store, memory = self._checkpoints, self._memory
+        if store is None:
+            raise AssertionError("the machine stages results, and there is nowhere to stage them")
+        saved, result, state = self._saved(action.round, action.epoch, action.model, action.state), memory.result, memory.next_state
+
+        def job() -> Input:
+            try:
+                store.stage(saved, result, state)
+            except PyflError as error:
+                return Exit(error.exit_code, f"{error} This peer votes, and a result that is not durable must not count.")
+            return Staged(action.round, action.epoch)
+
+        self._worker.submit(job)
+
+    def _saved(self, round: int, epoch: int, model: str, state: str) -> Saved:
+        run = self._run
+        return Saved(run.run, run.layout.digest, round, epoch, model, state, len(self._memory.state))
 
     # ---- arithmetic
 
@@ -277,15 +345,31 @@ class Driver:
             trainer = self._trainer or self._build(run)
             self._trainer = trainer
             buffers = Buffers(trainer.layout, run.strategy)
-            trainer.initial(buffers.base)
+            saved, staged = self._restore(run, buffers)
+            if saved is None:
+                trainer.initial(buffers.base)
             model, state = buffers.seal_base()
         except PyflError as error:
             return Exit(error.exit_code, str(error))
         self.buffers = buffers
+        held = staged and Held(staged.round, staged.epoch, staged.model, staged.state)
         return Built(
             trainer.layout, model, state, len(buffers.segments), len(buffers.state_segments), len(buffers.state),
-            len(buffers.scratch),
+            len(buffers.scratch), saved.round if saved else 0, held,
         )  # fmt: skip
+
+    def _restore(self, run: RunRecord, buffers: Buffers) -> tuple[Saved | None, Saved | None]:
+        """(the newest checkpoint, now the base; the result staged after it, now the result)."""
+        store, layout = self._checkpoints, buffers.layout.digest
+        if store is None:
+            return None, None
+        saved = store.newest(run.run, layout, buffers.base, buffers.state)
+        staged = store.staged(run.run, layout, buffers.result, buffers.next_state)
+        if staged is None:
+            return saved, None
+        model, state = buffers.seal_restored_result()
+        newer = staged.round == (saved.round if saved else 0) + 1 and (model, state) == (staged.model, staged.state)
+        return saved, staged if newer else None
 
     def _train(self, action: StartTraining) -> None:
         memory, run, trainer = self._memory, self._run, self._trainer

@@ -14,7 +14,21 @@ from pyfl.errors import MessageError
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import messages
 from pyfl.rounds.actions import (
-    Action, Added, Build, Built, Evaluated, Exit, Observe, PartChecked, Propose, ResultReady, Say, Tick, Trained, TransferEnded,
+    Action,
+    Added,
+    Build,
+    Built,
+    Evaluated,
+    Exit,
+    Observe,
+    PartChecked,
+    Propose,
+    ResultReady,
+    Say,
+    Staged,
+    Tick,
+    Trained,
+    TransferEnded,
 )  # fmt: skip
 from pyfl.rounds.coordinator import Coordinator
 from pyfl.rounds.member import Member
@@ -27,16 +41,16 @@ LAST_OUT_S = 3.0  # how long the coordinator stays after the end for those who h
 REFUSED, STOPPED = 7, 1
 
 Input = (
-    overlay.Event | Tick | Built | Trained | ResultReady | Evaluated | PartChecked | Added | TransferEnded | Exit
+    overlay.Event | Tick | Built | Trained | ResultReady | Staged | Evaluated | PartChecked | Added | TransferEnded | Exit
 )
 
 
 class Machine:
     """One peer's rounds. Not thread-safe: one caller."""
 
-    def __init__(self, me: str, instance: int) -> None:
-        """`instance`: a number that differs in every life of this peer."""
-        self.view = View(me)
+    def __init__(self, me: str, instance: int, *, durable: bool = False) -> None:
+        """`instance`: a number that differs in every life of this peer; `durable`: stage results before they count."""
+        self.view = View(me, durable=durable)
         self.member = Member(self.view, instance)
         self.coordinator = Coordinator(self.view)
         self._proposal: RunRecord | None = None
@@ -104,6 +118,8 @@ class Machine:
                 return self.member.trained(happened)
             case ResultReady():
                 return self.member.result(happened)
+            case Staged():
+                return self.member.staged(happened)
             case Evaluated():
                 return self.member.evaluated(happened)
             case PartChecked():

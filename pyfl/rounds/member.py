@@ -9,8 +9,30 @@ from dataclasses import dataclass
 
 from pyfl import events
 from pyfl.rounds.actions import (
-    Action, Added, Announce, BeginReduce, Built, CancelTransfers, Evaluate, Evaluated, Exit, Install, Observe, Offer, PartChecked, Place,
-    PostSend, ResultReady, Say, SegmentTag, StartTraining, StopTraining, Trained, TransferEnded,
+    Action,
+    Added,
+    Announce,
+    BeginReduce,
+    Built,
+    CancelTransfers,
+    Evaluate,
+    Evaluated,
+    Exit,
+    Install,
+    Observe,
+    Offer,
+    PartChecked,
+    Place,
+    PostSend,
+    ResultReady,
+    Say,
+    SegmentTag,
+    Stage,
+    Staged,
+    StartTraining,
+    StopTraining,
+    Trained,
+    TransferEnded,
 )  # fmt: skip
 from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
 from pyfl.rounds.pull import Pull
@@ -44,6 +66,7 @@ class Member:
         self._training: int = NOTHING
         self.reduction: Reduction | None = None
         self._held: Held | None = None
+        self._unsaid: Held | None = None
         self._score: Score | None = None
         self._result: tuple[int, int] | None = None
         self.pull: Pull | None = None
@@ -100,6 +123,8 @@ class Member:
         if run is None:
             raise AssertionError("a model was built without a run")
         self._sizes = built
+        if built.held:
+            self._held, self._result = built.held, (built.held.round, built.held.epoch)
         if built.round > 0 or built.model == run.model:
             self.have = _Holding(built.round, built.model, built.state)
             seen = Observe(events.ModelInstalled(built.round, built.model, "initial"))
@@ -201,7 +226,7 @@ class Member:
 
     def _forget_result(self) -> None:
         """The result's memory is about to be written again."""
-        self._held = self._score = self._result = None
+        self._held = self._unsaid = self._score = self._result = None
         self._pullers = {key: buffer for key, buffer in self._pullers.items() if buffer == "base"}
 
     def _abandon(self) -> list[Action]:
@@ -216,7 +241,7 @@ class Member:
         same = (record.model, record.state) == (self.have.model, self.have.state)
         if (record.void or same) and self.have.round == number - 1:
             return self._installed(record, "void", swap=False)
-        held = self._held
+        held = self._held or self._unsaid
         if held and self._result == (number, held.epoch) and (held.model, held.state) == (record.model, record.state):
             return self._installed(record, "reduced", swap=True)
         actions: list[Action] = []
@@ -240,7 +265,7 @@ class Member:
             self._pullers.clear()
             actions.append(Install(number, record.model, record.state, how, record))
         self.have = _Holding(number, record.model, record.state)
-        self._ready = self._held = self._score = self._result = None
+        self._ready = self._held = self._unsaid = self._score = self._result = None
         self.reduction = self.pull = None
         stop: list[Action] = [StopTraining(self._training)] if NOTHING < self._training <= number else []
         seen = Observe(events.ModelInstalled(number, record.model, how))
@@ -288,14 +313,26 @@ class Member:
         return self._hold(record, result.model, result.state, result.finite)
 
     def _hold(self, record: RoundRecord, model: str, state: str, finite: bool) -> list[Action]:
-        me = self._view.me
-        sharing = [m.peer for m in record.members]
-        scores = finite and me in sharing
-        self._held = Held(record.number, record.epoch, model, state, finite, scores)
+        """The result is whole. A voter makes it durable before it says so (`--durability full`)."""
         self._result = (record.number, record.epoch)
-        actions: list[Action] = [Observe(events.ResultHeld(record.number, record.epoch, model)), *self._tell()]
-        if scores:
-            actions.append(Evaluate(record.number, record.epoch, (sharing.index(me), len(sharing))))
+        sharing = self._view.me in (m.peer for m in record.members)
+        self._unsaid = Held(record.number, record.epoch, model, state, finite, scores=finite and sharing)
+        seen = Observe(events.ResultHeld(record.number, record.epoch, model))
+        if finite and self._view.durable and self._view.me in self._view.voters:
+            return [seen, Stage(record.number, record.epoch, model, state)]
+        return [seen, *self.staged(Staged(record.number, record.epoch))]
+
+    def staged(self, staged: Staged) -> list[Action]:
+        """The result may be said to be held."""
+        held, record = self._unsaid, self._view.round
+        if held is None or record is None or (held.round, held.epoch) != (staged.round, staged.epoch) or self._result is None:
+            return []
+        self._unsaid, self._held = None, held
+        actions = self._tell()
+        if held.scores:
+            sharing = [m.peer for m in record.members]
+            if self._view.me in sharing and record.phase == "reduce":
+                actions.append(Evaluate(held.round, held.epoch, (sharing.index(self._view.me), len(sharing))))
         return actions + self.follow()
 
     def evaluated(self, evaluated: Evaluated) -> list[Action]:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from pyfl.rounds.actions import Action, Add, Added, Fill, Finish, Place, PostReceive, PostSend, SegmentTag, TransferEnded
+from pyfl.rounds.actions import (
+    Action,
+    Add,
+    Added,
+    Fill,
+    Finish,
+    Place,
+    PostReceive,
+    PostSend,
+    SegmentTag,
+    TransferEnded,
+)
 from pyfl.rounds.records import RoundRecord
 from pyfl.tiers import Tiers, plan_segment
 

@@ -31,6 +31,8 @@ class View:
     leading: bool = False
     voters: tuple[str, ...] = ()
     ledger_lost: bool = False
+    durable: bool = False
+    """Voters make a result durable before they say that they hold it."""
     run: RunRecord | None = None
     round: RoundRecord | None = None
     history: HistoryRecord = HistoryRecord()

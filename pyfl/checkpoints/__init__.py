@@ -1,0 +1,5 @@
+"""Models on disk: committed checkpoints, and results staged before they count."""
+
+from pyfl.checkpoints.store import CheckpointStore, Saved
+
+__all__ = ["CheckpointStore", "Saved"]
