@@ -94,6 +94,10 @@ func TestTwoSwarmsDoNotMerge(t *testing.T) {
 		return false
 	}
 	a.seen("that there are two swarms", told)
+	_, err := a.question(b.id, hello{Kind: kindAsk}, within)
+	if r := new(refusal); !errors.As(err, &r) || r.reason != refusedLedger {
+		t.Fatalf("the other founder answers: %v", err)
+	}
 	a.must(op("k", 0, "a"))
 	b.must(op("k", 0, "b"))
 	for _, n := range []*node{c, d} {
@@ -333,5 +337,26 @@ func TestAForeignServerMayNotCallRaft(t *testing.T) {
 	}
 	if err := b.transport.check(raft.RPC{Command: &raft.TimeoutNowRequest{}}); err == nil {
 		t.Fatal("a watcher may be called to an election")
+	}
+}
+
+func TestAHostilePeerCannotFloodItsVictimWithFaults(t *testing.T) {
+	s := newSwarm(t)
+	a := s.start(1, true)
+	a.leads()
+	for i := range 10 * faultsInIt {
+		a.fault("test", fmt.Errorf("fault %d", i))
+		a.fault("test", fmt.Errorf("fault %d", i))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	faults := map[string]int{}
+	for _, e := range a.events {
+		if f, is := e.(Fault); is {
+			faults[f.Error]++
+		}
+	}
+	if len(faults) == 0 || len(faults) > 2*faultsInIt || faults["fault 0"] != 1 {
+		t.Fatalf("%d faults were told", len(faults))
 	}
 }

@@ -70,6 +70,9 @@ type Config struct {
 	Logger hclog.Logger // nil is silent
 }
 
+// defaultHeartbeat: training saturates the cores, and shorter ones caused false elections.
+const defaultHeartbeat = 2500 * time.Millisecond
+
 func (c Config) withDefaults() (Config, error) {
 	if !validPeer(c.Self) {
 		return c, fmt.Errorf("ledger: Self is %q, expected a peer id of 32 lower-case hexadecimal characters", c.Self)
@@ -81,7 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("ledger: Voters is %d, expected 0 (automatic) to 9", c.Voters)
 	}
 	if c.Heartbeat == 0 {
-		c.Heartbeat = 2500 * time.Millisecond // training saturates the cores: shorter ones caused false elections
+		c.Heartbeat = defaultHeartbeat
 	}
 	if c.Heartbeat < 20*time.Millisecond {
 		return c, fmt.Errorf("ledger: Heartbeat is %v, expected at least 20ms", c.Heartbeat)

@@ -63,6 +63,8 @@ type Ledger struct {
 	closing     bool
 	outstanding int
 	lastRequest int64
+	faultsSince time.Time
+	faults      map[string]bool // told in this window
 }
 
 // New opens the ledger (resuming what DataDir has), starts its goroutines and returns. It does not wait for a leader.
@@ -208,9 +210,29 @@ func (l *Ledger) spawn(where string, run func()) bool {
 	return true
 }
 
+// faultWindow and faultsInIt bound the events that a hostile or lost peer can cause; the log has them all.
+const (
+	faultWindow = 10 * time.Second
+	faultsInIt  = 32
+)
+
+// fault tells the owner that a defence fired, the same words once in a window.
 func (l *Ledger) fault(where string, err error) {
 	l.log.Warn("fault", "where", where, "error", err)
-	l.events.emit(Fault{Where: where, Error: err.Error()})
+	text := err.Error()
+	l.mu.Lock()
+	if now := time.Now(); now.Sub(l.faultsSince) > faultWindow {
+		l.faultsSince = now
+		l.faults = map[string]bool{}
+	}
+	tell := !l.faults[text] && len(l.faults) < faultsInIt
+	if tell {
+		l.faults[text] = true
+	}
+	l.mu.Unlock()
+	if tell {
+		l.events.emit(Fault{Where: where, Error: text})
+	}
 }
 
 // dial opens a tracked connection, which closes with the ledger.

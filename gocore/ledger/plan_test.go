@@ -130,6 +130,17 @@ func TestAShrinkingSwarmLosesTheDeadVoterFirst(t *testing.T) {
 	}
 }
 
+func TestADeadVoterIsRemovedBeforeOneThatLeaves(t *testing.T) {
+	in := planInput{Self: srv(0), Places: map[PeerID]applicant{}}
+	for n := range 5 {
+		in.Seats = append(in.Seats, seat{ID: srv(n), Voter: true, Alive: n != 4})
+	}
+	in.Seats[3].Health, in.Seats[4].Health = departed, departed
+	if next := plan(in); (next != step{Kind: stepRemove, Server: srv(4)}) {
+		t.Fatalf("%+v", next)
+	}
+}
+
 func TestNewVotersComeFromOtherSites(t *testing.T) {
 	in := planInput{Self: srv(0), Places: map[PeerID]applicant{}, Seats: []seat{{ID: srv(0), Voter: true, Alive: true}}}
 	for n, site := range []string{"a", "a", "a", "b", "b", "c"} {

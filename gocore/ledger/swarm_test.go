@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const within = 30 * time.Second
 
 type swarm struct {
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 
 	nodes   map[PeerID]*node // running
@@ -56,7 +56,7 @@ type node struct {
 
 func peerNamed(n int) PeerID { return fmt.Sprintf("%032x", n) }
 
-func newSwarm(t *testing.T) *swarm {
+func newSwarm(t testing.TB) *swarm {
 	s := &swarm{t: t, nodes: map[PeerID]*node{}, members: map[PeerID]Member{}, beat: beat, barred: map[route]bool{}}
 	t.Cleanup(func() {
 		for _, n := range s.running() {
