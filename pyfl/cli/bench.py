@@ -24,37 +24,39 @@ def _bench() -> None:  # pyright: ignore[reportUnusedFunction]
 @reported
 def allreduce(
     peers: Annotated[int, typer.Option(min=2, help="Processes on this machine.")] = 4,
-    mb: Annotated[int, typer.Option(min=1, help="Size of the model.")] = 100,
+    mb: Annotated[float, typer.Option(min=0.001, help="Size of the model in 10^6 bytes.")] = 100.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often.")] = 7,
     durability: Annotated[str, typer.Option(help="full or relaxed.")] = "relaxed",
     tiers: Annotated[str, typer.Option(help="rotated:4, tree:4, star, chain.")] = "rotated:4",
+    congestion: Annotated[str, typer.Option(help="TCP congestion control, where it may be set.")] = "cubic",
     as_json: AsJson = False,
 ) -> None:
     """Rounds without training: every peer sends the same model, with ledger, digests and commit."""
     from pyfl.peer.bench import allreduce as measure
 
     last: dict[str, Any] = {}
-    for event in measure(peers, mb, rounds, durability, tiers=tiers):
+    for event in measure(peers, mb, rounds, durability, tiers, congestion):
         last = event
         if as_json:
             print_json(event)
-        elif event["event"] != "summary":
-            typer.echo("  ".join(f"{name} {value}" for name, value in event.items() if name != "event"))
-    if not as_json:
-        _print_summary(last)
-    if last.get("event") != "summary" or not last.get("digests_agree"):
+        elif event["event"] == "summary":
+            _print_summary(event)
+        elif event["event"] == "round":
+            typer.echo(f"round {event['round']:>3}  {event['round_s']:.3f} s{'  (warm-up)' if event['warm_up'] else ''}")
+    if not last.get("digests_agree"):
         raise typer.Exit(1)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
-    times = summary.get("round_s") or {}
-    mib = 1024 * 1024
+    times: dict[str, float] = summary["round_s"]
+    megabyte = 1_000_000
+    sent, most = summary["sent_bytes_total"] / megabyte, summary["sent_bytes_max_peer"] / megabyte
     for name, text in (
-        ("a round", f"{times.get('median', 0):.3f} s ({times.get('min', 0):.3f} to {times.get('max', 0):.3f})"),
-        ("sent", f"{summary.get('sent_bytes_total', 0) / mib:.0f} MiB in all, at most {summary.get('sent_bytes_max_peer', 0) / mib:.0f} by a peer"),
-        ("memory", f"{summary.get('rss_peak_mb_max', 0):.0f} MB at most, {summary.get('rss_base_mb', 0):.0f} before the model"),
-        ("processor", f"{summary.get('cpu_s', 0):.1f} s"),
-        ("digests agree", "yes" if summary.get("digests_agree") else "NO"),
-        ("congestion", str(summary.get("congestion_control", ""))),
+        ("a round", f"{times['median']:.3f} s ({times['min']:.3f} to {times['max']:.3f})"),
+        ("sent in it", f"{sent:.0f} MB by all, {most:.0f} MB by whoever sent most"),
+        ("memory", f"{summary['rss_peak_mb_max']:.0f} MiB at most, {summary['rss_base_mb']:.0f} before the model"),
+        ("processor", f"{summary['cpu_s']:.2f} s a round, of all peers"),
+        ("digests agree", "yes" if summary["digests_agree"] else "NO"),
+        ("congestion", str(summary["congestion_control"])),
     ):
         typer.echo(f"{name:<15}{text}")

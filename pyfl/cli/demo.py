@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
-import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -24,13 +22,13 @@ if TYPE_CHECKING:
     from pyfl.peer.herd import Herd
     from pyfl.peer.settings import PeerSettings
 
-__all__ = ["demo", "free_ports", "peer_names"]
+__all__ = ["demo", "peer_names"]
 
 ANIMALS = (
     "otter", "heron", "lynx", "badger", "finch", "marten", "ibex", "plover", "dormouse", "kestrel", "newt", "hare",
     "puffin", "stoat", "osprey", "vole", "gecko", "wren", "beaver", "crane", "tapir", "swift", "quokka", "robin",
 )  # fmt: skip
-LEAVE_S = 5.0
+LEAVE_S = 3.0
 WITHOUT_FRAMEWORK = {"linear", "onehot"}
 
 
@@ -69,24 +67,8 @@ def peer_names(count: int) -> list[str]:
     return [ANIMALS[i % len(ANIMALS)] + (f"-{i // len(ANIMALS) + 1}" if i >= len(ANIMALS) else "") for i in range(count)]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that are free now and that the system gives to nobody who does not ask for them."""
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        for port in random.sample(range(20_000, 32_000), 4_000):  # noqa: S311 - below the ephemeral range; nothing secret
-            probe = held.enter_context(socket.socket())
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise OSError(f"found only {len(ports)} of {count} free ports on 127.0.0.1")
-
-
 @contextlib.contextmanager
-def _directory(given: Path | None, keep: bool) -> Iterator[Path]:
+def _directory(given: Path | None, keep: bool) -> Generator[Path]:
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given
@@ -101,6 +83,7 @@ def _settings(
     names: list[str], directory: Path, app: str, rounds: int, strategy: str | None, tiers: str | None, seed: int | None
 ) -> list[PeerSettings]:
     """A founder that knows the run, and joiners that know only the founder."""
+    from pyfl.overlay.free_port import free_ports
     from pyfl.peer.settings import PeerSettings
     from pyfl.peer.swarm_key import new_swarm_key, write_secret
 
@@ -123,7 +106,9 @@ def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View
     from pyfl.peer.herd import Herd
 
     herd = Herd(settings, framework=app.partition(":")[0] not in WITHOUT_FRAMEWORK)
-    with _Interrupts(herd) as interrupts, herd:
+    interrupts = _Interrupts(herd)
+    with contextlib.suppress(_InterruptedEarly), interrupts, herd:
+        interrupts.all_started = True
         for happened in herd.events():
             if happened is not None:
                 index, stamped = happened
@@ -131,16 +116,21 @@ def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View
                 view.event(index, stamped)
                 if commit is not None:
                     view.committed(commit.round)
-            for index, ending in enumerate(herd.endings):
-                if ending is not None and not model.lines[index].ended:
-                    model.end(index, ending.code, ending.why)
-                    view.ended(index)
+            _take_endings(herd, model, view, interrupts.received)
             interrupts.enforce()
-        for index, ending in enumerate(herd.endings):  # the last may have ended after the last event
-            if ending is not None and not model.lines[index].ended:
-                model.end(index, ending.code, ending.why)
-                view.ended(index)
+        _take_endings(herd, model, view, interrupts.received)  # the last peer may end after the last event
     return interrupts.received
+
+
+def _take_endings(herd: Herd, model: SwarmModel, view: View, interrupted: int) -> None:
+    for index, ending in enumerate(herd.endings):
+        if ending is not None and not model.lines[index].ended:
+            model.end(index, 128 + interrupted if interrupted else ending.code, ending.why)
+            view.ended(index)
+
+
+class _InterruptedEarly(BaseException):
+    """Ctrl-C before all peers were started: there is no loop yet that would see them leave."""
 
 
 class _Interrupts:
@@ -149,6 +139,7 @@ class _Interrupts:
     def __init__(self, herd: Herd) -> None:
         self._herd = herd
         self.received = 0
+        self.all_started = False
         self._deadline = 0.0
         self._before: dict[int, object] = {}
 
@@ -162,6 +153,10 @@ class _Interrupts:
         again = bool(self.received)
         self.received = self.received or number
         self._deadline = self._deadline or time.monotonic() + LEAVE_S
+        if not self.all_started:
+            if not again:
+                raise _InterruptedEarly
+            return
         for index in range(len(self._herd.pids)):
             if again:
                 self._herd.kill(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Protocol
 
 import typer
@@ -41,7 +41,7 @@ class View(Protocol):
 
 
 @contextlib.contextmanager
-def choose_view(model: SwarmModel, app: str, as_json: bool) -> Iterator[View]:
+def choose_view(model: SwarmModel, app: str, as_json: bool) -> Generator[View]:
     """The view that fits where stdout goes."""
     if as_json:
         yield _JsonLines(model)
@@ -80,7 +80,7 @@ class _JsonLines:
     def ended(self, index: int) -> None:
         _report_failure(self._model, index)
 
-    def finish(self, wall_s: float, interrupted: int) -> None:
+    def finish(self, wall_s: float, interrupted: int) -> None:  # noqa: ARG002 - the exit code tells it
         _report_digests(self._model)
         print_json(summary(self._model, wall_s))
 

@@ -31,7 +31,7 @@ class Narrator:
         clock = time.strftime("%H:%M:%S", time.localtime(stamped.time))
         return f"{clock} {stamped.id:>4}  {self.sentence(stamped.data)}"
 
-    def sentence(self, event: ObservedEvent) -> str:  # noqa: PLR0911, PLR0912 - one line a kind
+    def sentence(self, event: ObservedEvent) -> str:
         """What happened, in a sentence without its full stop."""
         match event:
             case events.RunAdopted():
@@ -76,6 +76,9 @@ class Narrator:
                 return f"waiting: {event.what}"
             case events.FaultSeen():
                 return f"refused bad input ({event.where}): {event.error}"
+            case events.ResourcesUsed():
+                mib = 1024 * 1024
+                return f"round {event.round}: {event.bytes_sent / mib:.1f} MiB sent so far, at most {event.rss_peak_bytes / mib:.0f} in memory"
             case events.RunFinished():
                 return f"the run is finished: {event.round} rounds"
 

@@ -32,7 +32,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         ("peer", f"{now.name or short(now.peer)} at {now.address} ({short(now.peer)})"),
         ("run", f"{now.run}, {now.app}, {now.parameters:,} parameters" if now.run else "not known yet"),
         ("round", f"{max(now.round, 0)} of {now.rounds}, epoch {now.epoch}, {now.control}"),
-        ("doing", now.waiting and f"waiting: {now.waiting}" or now.phase),
+        ("doing", (now.waiting and f"waiting: {now.waiting}") or now.phase),
         ("model", f"round {now.have}, {short(now.digest)}" if now.have >= 0 else "none yet"),
         ("accuracy", _number(now.accuracy)),
         ("loss", _number(now.loss)),
@@ -121,17 +121,19 @@ def events(
         else:
             typer.echo(narrator.line(event))
 
-    with PeerClient(place) as client:
-        if follow:
-            for event in client.follow(after):
-                show(event)
-            return
-        try:
+    try:
+        client = PeerClient(place)
+    except NoPeerRunning:
+        remembered = [] if follow else _from_file(place / "events.jsonl", after)
+        if not remembered:
+            raise
+    else:
+        with client:
+            if follow:
+                for event in client.follow(after):
+                    show(event)
+                return
             remembered = client.events(after)
-        except NoPeerRunning:
-            remembered = _from_file(place / "events.jsonl", after)
-            if not remembered:
-                raise
     for event in remembered:
         show(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,12 +26,14 @@ program = typer.Typer(
 
 START, WATCH, OPERATE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Measure"
 
-program.command(rich_help_panel=START)(reported(demo))
-program.command(rich_help_panel=START)(reported(peer))
-for look in (status, peers, rounds, events):
-    program.command(rich_help_panel=WATCH)(reported(look))
-for act in (pause, resume, kick, leave, stop):
-    program.command(rich_help_panel=OPERATE)(reported(act))
+_PANELS: dict[str, list[Callable[..., None]]] = {
+    START: [demo, peer],
+    WATCH: [status, peers, rounds, events],
+    OPERATE: [pause, resume, kick, leave, stop],
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        program.command(rich_help_panel=panel)(reported(command))
 program.add_typer(bench, name="bench", rich_help_panel=MEASURE)
 
 

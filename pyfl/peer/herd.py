@@ -50,8 +50,12 @@ class Herd:
     def __enter__(self) -> Herd:
         if self._settings:
             _start_forkserver(Path(self._settings[0].data_dir).parent / "herd.log")
-        for settings in self._settings:
-            self.start(settings)
+        try:
+            for settings in self._settings:
+                self.start(settings)
+        except BaseException:  # also Ctrl-C: nobody else would end those that have started
+            self.stop()
+            raise
         return self
 
     def start(self, settings: PeerSettings) -> int:

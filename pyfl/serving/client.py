@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +19,21 @@ from pyfl.serving.places import published_socket
 __all__ = ["PeerClient"]
 
 TIMEOUT_S = 10.0
+OK, BAD_REQUEST = 200, 400
 T = TypeVar("T")
 
 
 class PeerClient:
-    """Calls raise `NoPeerRunning` when nothing answers in `data_dir`, `ControlError` for a refused command, else `ApiError`."""
+    """Raises `NoPeerRunning`, at once or when called, if nothing answers in `data_dir`.
+
+    Calls raise `ControlError` for a refused command, else `ApiError`.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        transport = httpx.HTTPTransport(uds=str(published_socket(data_dir)))
+        self._place = str(published_socket(data_dir))
+        self._probe()
+        transport = httpx.HTTPTransport(uds=self._place)
         self._http = httpx.Client(transport=transport, base_url="http://peer", timeout=TIMEOUT_S)
 
     def status(self) -> Status:
@@ -51,10 +58,11 @@ class PeerClient:
 
     def follow(self, last: int = 0) -> Iterator[Stamped]:
         """Events after number `last`, then each as it happens; ends when the peer does."""
+        self._probe()
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
         try:
             with self._http.stream("GET", "/v1/events", headers=headers, timeout=httpx.Timeout(TIMEOUT_S, read=None)) as answer:
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != OK:
                     answer.read()
                     raise _refusal(answer)
                 for line in answer.iter_lines():
@@ -80,17 +88,26 @@ class PeerClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _probe(self) -> None:
+        """See that somebody listens: httpcore leaks the socket of a connection that is refused."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.connect(self._place)
+        except OSError as error:
+            raise self._nobody(error) from error
+
     def _get(self, path: str, kind: type[T], **query: int) -> T:
         return _decode(self._send("GET", path, params=query, headers={"Accept": "application/json"}).content, kind)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        self._probe()
         try:
             answer = self._http.request(method, path, **request)
         except httpx.TimeoutException as error:
             raise ApiError(f"The peer in {self.data_dir} did not answer within {TIMEOUT_S:.0f} s. Is it stopped?") from error
         except httpx.TransportError as error:
             raise self._nobody(error) from error
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != OK:
             raise _refusal(answer)
         return answer
 
@@ -105,7 +122,7 @@ def _refusal(answer: httpx.Response) -> Exception:
         text = msgspec.json.decode(answer.content, type=dict[str, Any]).get("error", "")
     except msgspec.DecodeError:
         text = ""
-    if answer.status_code == httpx.codes.BAD_REQUEST and text:
+    if answer.status_code == BAD_REQUEST and text:
         return ControlError(str(text))
     return ApiError(f"The peer answered {answer.request.url.path} with {answer.status_code} {answer.reason_phrase}. {text}".rstrip())
 
