@@ -273,7 +273,7 @@ class Coordinator:
         self._majority_since = None
         if not self._settled():
             return []
-        dead = members - alive
+        dead = (members - alive) | self._forgetful(record)
         lacking = (voters & here) - holders
         if best and (dead & set(record.expected) or lacking - set(record.expected)):
             wanted = expected | lacking
@@ -290,6 +290,15 @@ class Coordinator:
         if broken and best and not record.holders:
             return self._write((ROUND, drafts.share_result(record, expected, sorted(holders), best)))
         return self._reroute(run, record, broken) if broken and not best else []
+
+    def _forgetful(self, record: RoundRecord) -> set[str]:
+        """Contributors that restarted after they announced their update: they say that they have none. This peer may be one."""
+        reports = {m.peer: self.roster.reports.get(m.peer) for m in record.members if m.samples}
+        return {
+            peer for peer, report in reports.items()
+            if report and (report.round, report.epoch) == (record.number, record.epoch)
+            and self.roster.ready(peer) is None and self.roster.held(peer) is None
+        }  # fmt: skip
 
     def _commit_when_all_hold(
         self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]

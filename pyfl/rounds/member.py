@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from pyfl import events
 from pyfl.rounds.actions import (
     Action,
@@ -43,6 +45,7 @@ from pyfl.rounds.view import View
 __all__ = ["Member"]
 
 REPORT_S = 1.0
+PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
 NOTHING = -1
 
 
@@ -70,7 +73,7 @@ class Member:
         self._score: Score | None = None
         self._result: tuple[int, int] | None = None
         self.pull: Pull | None = None
-        self._pulls = 0
+        self._pulls, self._pulled_at = 0, 0.0
         self._next_report = 0.0
         self._pullers: dict[tuple[str, int], str] = {}
         self._failed_round = NOTHING
@@ -153,9 +156,12 @@ class Member:
         raise AssertionError(f"phase {record.phase!r}")
 
     def _catch_up(self, number: int, record: RoundRecord) -> list[Action]:
+        """The record is of a later round: whatever it starts from is committed, though that record was not seen here."""
         if self.have.round >= number:
             return []
-        return self._fetch(number, 0, record.base_model, record.base_state, record)
+        before = replace(record, number=number, epoch=0, phase="committed", model=record.base_model, state=record.base_state)
+        actions = self._take(before)
+        return actions + self.follow() if self.have.round >= number else actions
 
     def _train(self, record: RoundRecord) -> list[Action]:
         if self._training == record.number or self._failed_round == record.number:
@@ -239,7 +245,7 @@ class Member:
         if self.have.round >= number:
             return []
         same = (record.model, record.state) == (self.have.model, self.have.state)
-        if (record.void or same) and self.have.round == number - 1:
+        if same:
             return self._installed(record, "void", swap=False)
         held = self._held or self._unsaid
         if held and self._result == (number, held.epoch) and (held.model, held.state) == (record.model, record.state):
@@ -354,7 +360,7 @@ class Member:
         # every peer begins with another holder, so that many joiners do not pull from one
         turn = int(self._view.me[:8], 16) % max(1, len(known))
         candidates = [*known[turn:], *known[:turn], *(p for p in sorted(self._view.peers) if p not in known)]
-        self._pulls += 1
+        self._pulls, self._pulled_at = self._pulls + 1, self._view.now
         self._forget_result()
         self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, candidates)
         self.reduction = None
@@ -428,7 +434,7 @@ class Member:
             actions.extend(self._tell())
         if self.pull:
             actions.extend(self.pull.advance(self._view.now))
-            if self.pull.exhausted:
+            if self.pull.exhausted and self._view.now - self._pulled_at >= PULL_AGAIN_S:
                 self.pull = None
                 actions.extend(self.follow())
         return actions

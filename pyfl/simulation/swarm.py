@@ -33,6 +33,8 @@ class SimulatedPeer:
     installed: dict[int, str] = field(default_factory=dict[int, str])
     """Digest of every committed model it held, by round."""
     models: dict[int, NDArray[np.float32]] = field(default_factory=dict[int, NDArray[np.float32]])
+    """The bytes of every committed model it held, and below of the server state beside it."""
+    states: dict[int, list[NDArray[np.float32]]] = field(default_factory=dict[int, list[NDArray[np.float32]]])
 
     def waits_for(self) -> str:
         """What it says it waits for."""
@@ -168,10 +170,12 @@ class SimulatedSwarm:
         if isinstance(event, events.ModelInstalled) and peer.driver.buffers is not None:
             peer.installed[event.round] = event.digest
             peer.models[event.round] = peer.driver.buffers.base.copy()
+            peer.states[event.round] = [vector.copy() for vector in peer.driver.buffers.state]
 
     def run(self, until_s: float) -> bool:
         """Run until every live peer has left after the last round; False when `until_s` virtual seconds passed first."""
-        return self.network.run(until=until_s, stop=self._all_done)
+        return self.network.run(until=until_s, stop=self.all_done)
 
-    def _all_done(self) -> bool:
+    def all_done(self) -> bool:
+        """Every peer has left or is dead."""
         return all(p.driver.exit is not None or not p.overlay.alive for p in self.current.values())
