@@ -78,7 +78,7 @@ clean: ## Forget everything that was built or installed here
 
 # uv installs in a tenth of pip's time. Where it cannot (an index or certificates that only pip is configured
 # for), pip installs the same files.
-install = { $(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r $(1) \
+install = { $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) --require-hashes -r $(1) \
 	|| { echo "uv could not install $(1); trying with pip"; $(RUN) -m pip install --quiet --require-hashes -r $(1); }; }
 
 $(STAMPS)/venv:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import tempfile
 import threading
@@ -90,11 +91,12 @@ def _settings(
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key() + "\n")
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(names))]
+    seed = secrets.randbits(31) if seed is None else seed  # known to all, so that joiners build while the founder does
     return [
         PeerSettings(
             listen=addresses[i], join=() if i == 0 else (addresses[0],), name=name, data_dir=str(directory / name), swarm_key=str(key),
-            app=app if i == 0 else None, rounds=rounds if i == 0 else None, strategy=strategy if i == 0 else None,
-            tiers=tiers if i == 0 else None, seed=seed if i == 0 else None, min_peers=len(names) if i == 0 else None,
+            app=app, rounds=rounds if i == 0 else None, strategy=strategy if i == 0 else None,
+            tiers=tiers if i == 0 else None, seed=seed, min_peers=len(names) if i == 0 else None,
             index=i, of=len(names),
         )
         for i, name in enumerate(names)

@@ -28,11 +28,17 @@ class RunPlan:
         self._strategy = parse_strategy(settings.strategy) if settings.strategy else None
         self._tiers = parse_tiers(settings.tiers) if settings.tiers else None
         self._me = ""
+        self._guess: FlatTrainer | None = None
 
     def prepare(self, me: str, *, founding: bool) -> tuple[RunRecord | None, FlatTrainer | None]:
-        """(the run to found, the trainer) for a founder; nothing for a joiner, which learns the run first."""
+        """(the run to found, the trainer) for a founder.
+
+        A joiner learns the run first; one that was told app and seed builds meanwhile what the swarm most likely trains.
+        """
         self._me = me
         if not founding:
+            if self._trainer is None and self._app is not None and self._settings.seed is not None:
+                self._guess = self._make(self._app, self._settings.seed)
             return None, self._trainer
         app = self._app or load_app(DEFAULT_APP)
         seed = self._settings.seed if self._settings.seed is not None else secrets.randbits(31)
@@ -76,6 +82,9 @@ class RunPlan:
         if self._trainer is not None:
             return self._trainer
         app = self._app or load_app(run.app)
+        guess, self._guess = self._guess, None
+        if guess is not None and {name: str(value) for name, value in app.record().items()} == run.options:
+            return guess  # `_differences` has found app and seed to be the run's
         return self._make(app.with_options(run.options), run.seed)
 
     def _differences(self, run: RunRecord) -> list[str]:
