@@ -1,0 +1,77 @@
+"""Real swarms on loopback for the tests: settings for processes that know only one earlier peer, and what their events say."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyfl import events
+from pyfl.events import Stamped
+from pyfl.overlay.free_port import free_ports
+from pyfl.peer.settings import PeerSettings
+from pyfl.peer.swarm_key import write_secret
+
+__all__ = ["Story", "settings_for"]
+
+
+def settings_for(directory: Path, peers: int, app: str, rounds: int, *, chained: bool = False, **more: object) -> list[PeerSettings]:
+    """A founder and its joiners; `chained`: each knows only the one before it."""
+    key = directory / "swarm.key"
+    if not key.exists():
+        write_secret(key, secrets.token_hex(32))
+    ports = free_ports(peers)
+    common: dict[str, object] = {"swarm_key": str(key), "of": peers, "app": app, **more}
+    result: list[PeerSettings] = []
+    for index, port in enumerate(ports):
+        own: dict[str, object] = {
+            "listen": f"127.0.0.1:{port}", "name": f"peer-{index}", "index": index, "data_dir": str(directory / f"peer-{index}")
+        }  # fmt: skip
+        if index == 0:
+            own |= {"rounds": rounds, "min_peers": more.get("min_peers", peers)}
+        else:
+            own |= {"join": (f"127.0.0.1:{ports[index - 1 if chained else 0]}",), "min_peers": None}
+        result.append(PeerSettings(**{**common, **own}))  # type: ignore[arg-type]
+    return result
+
+
+@dataclass
+class Story:
+    """What a swarm's events told so far."""
+
+    ids: dict[int, str] = field(default_factory=dict[int, str])
+    committed: dict[int, events.RoundCommitted] = field(default_factory=dict[int, events.RoundCommitted])
+    installed: dict[int, dict[int, str]] = field(default_factory=dict[int, dict[int, str]])
+    """Digests by round and peer index."""
+    coordinator: str = ""
+    reducing: dict[int, int] = field(default_factory=dict[int, int])
+    """The last round whose reduce each peer began."""
+    held: dict[int, int] = field(default_factory=dict[int, int])
+
+    def take(self, index: int, event: Stamped) -> None:
+        """Take one event in."""
+        self.ids[index] = event.peer
+        data = event.data
+        match data:
+            case events.RoundCommitted():
+                before = self.committed.setdefault(data.round, data)
+                assert (before.digest, before.contributors) == (data.digest, data.contributors), f"round {data.round} was committed twice"
+            case events.ModelInstalled():
+                self.installed.setdefault(data.round, {})[index] = data.digest
+            case events.CoordinatorChanged():
+                self.coordinator = data.coordinator or self.coordinator
+            case events.ReduceStarted():
+                self.reducing[index] = data.round
+            case events.ResultHeld():
+                self.held[index] = data.round
+            case _:
+                pass
+
+    def index_of(self, peer: str) -> int:
+        """A peer's index from its id."""
+        return next(index for index, known in self.ids.items() if known == peer)
+
+    def check_digests(self) -> None:
+        """I1: one model a round."""
+        for number, digests in self.installed.items():
+            assert len(set(digests.values())) == 1, f"I1: round {number} has {digests}"
