@@ -67,6 +67,7 @@ class Member:
         self.have = _Holding()
         self._ready: Ready | None = None
         self._training: int = NOTHING
+        self._attempt = 0
         self.reduction: Reduction | None = None
         self._held: Held | None = None
         self._unsaid: Held | None = None
@@ -76,7 +77,7 @@ class Member:
         self._pulls, self._pulled_at = 0, 0.0
         self._next_report = 0.0
         self._pullers: dict[tuple[str, int], str] = {}
-        self._failed_round = NOTHING
+        self._serving: set[tuple[str, int, int, int]] = set()
         self.left = False
 
     # ---- where this peer stands
@@ -107,6 +108,8 @@ class Member:
             return f"round {self.pull.round}'s model, from a peer that holds it"
         if record is None:
             return "the first round to open"
+        if view.control.state == "paused" and record.phase == "committed":
+            return f"the run to be resumed; it was paused by {view.control.by or 'an operator'}"
         if record.phase == "reduce" and self.reduction and not self.reduction.finished:
             return f"round {record.number}'s segments from or to {', '.join(self.reduction.waiting_for())}"
         if record.number == 0 and record.phase == "reduce":
@@ -130,7 +133,8 @@ class Member:
             self._held, self._result = built.held, (built.held.round, built.held.epoch)
         if built.round > 0 or built.model == run.model:
             self.have = _Holding(built.round, built.model, built.state)
-            seen = Observe(events.ModelInstalled(built.round, built.model, "initial"))
+            how = "checkpoint" if built.round > 0 else "initial"
+            seen = Observe(events.ModelInstalled(built.round, built.model, how))
             return [Announce(True), seen, *self.follow(), *self._tell()]
         return [*self.follow(), *self._tell()]
 
@@ -164,11 +168,12 @@ class Member:
         return actions + self.follow() if self.have.round >= number else actions
 
     def _train(self, record: RoundRecord) -> list[Action]:
-        if self._training == record.number or self._failed_round == record.number:
+        if self._training == record.number:
             return []
-        if self._ready and self._ready.round == record.number:
-            return self._tell()  # trained for an earlier attempt: the update still counts
-        self._training = record.number
+        ready = self._ready
+        if ready and ready.round == record.number and (ready.finite or self._attempt == record.attempt):
+            return self._tell()  # an update trained for an earlier attempt still counts
+        self._training, self._attempt = record.number, record.attempt
         return [
             StartTraining(record.number, record.epoch, record.attempt, record.train_deadline_s),
             Observe(events.TrainingStarted(record.number, record.epoch)),
@@ -181,9 +186,9 @@ class Member:
         record = self._view.round
         if record is None or record.number != trained.round:
             return self.follow()
-        if trained.ready is None:
-            self._failed_round = trained.round
-            return [Observe(events.FaultSeen("training", trained.why)), *self._tell()]
+        if trained.ready is None:  # nobody waits for an update that will not come
+            self._ready = Ready(trained.round, 1, (), (), finite=False, train_s=0.0)
+            return [Observe(events.FaultSeen("training", trained.why)), *self._tell(), *self.follow()]
         self._ready = trained.ready
         ended = events.TrainingEnded(
             trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite
@@ -192,14 +197,10 @@ class Member:
 
     def _reduce(self, record: RoundRecord) -> list[Action]:
         view = self._view
-        if self._holds(record):
+        if self._result == (record.number, record.epoch):
             return []
-        wanted = view.me in record.expected and bool(record.holders)
-        if wanted and self._training == NOTHING:
-            digests = [r for r in (record.model, record.state) if r]
-            if len(digests) == 2 and not self.pull:
-                return [*self._abandon(), *self._fetch(record.number, record.epoch, record.model, record.state, record)]
-            return []
+        if record.holders:
+            return self._share(record)
         member = record.member(view.me)
         if member is None or self.have.round != record.number - 1:
             stop: list[Action] = [StopTraining(record.number)] if self._training == record.number else []
@@ -212,11 +213,20 @@ class Member:
             return []  # an earlier life of this peer announced that update; the coordinator sees the new instance and removes it
         return self._enter(record)
 
+    def _share(self, record: RoundRecord) -> list[Action]:
+        """Somebody holds the result: whoever is expected fetches it, and nobody reduces any more. Others wait for the commit."""
+        if self._view.me not in record.expected:
+            return []
+        if self._training != NOTHING:
+            return [StopTraining(self._training)]  # the base is being read; `trained` comes back here
+        return self._fetch(record.number, record.epoch, record.model, record.state, record)
+
     def _enter(self, record: RoundRecord) -> list[Action]:
         view, run, sizes = self._view, self._view.run, self._sizes
         if run is None or sizes is None:
             raise AssertionError("a reduce without a run or a model")
         self._forget_result()
+        self.pull = None
         self.reduction = Reduction(record, view.me, run.tiers, sizes.segments, sizes.scratch)
         contributors = tuple(m.peer for m in record.members if m.samples)
         receivers = tuple(m.peer for m in record.members if not m.samples)
@@ -282,6 +292,8 @@ class Member:
     def transfer(self, ended: TransferEnded) -> list[Action]:
         """A transfer of this peer's reduce or pull ended."""
         if ended.tag.kind == "p":
+            if ended.sending:
+                self._serving.discard((ended.peer, ended.tag.round, ended.tag.vector, ended.tag.segment))
             if ended.sending or self.pull is None or ended.tag.round != self.pull.number:
                 return []
             return self._pulled(self.pull.ended(ended, self._view.now))
@@ -355,17 +367,21 @@ class Member:
             return []
         if self._sizes is None:
             return []  # not built yet; `follow` comes again when it is
-        likely = [*record.holders, *record.contributors, *(m.peer for m in record.members), *record.expected]
-        known = [p for p in dict.fromkeys(likely) if p in self._view.peers]
-        # every peer begins with another holder, so that many joiners do not pull from one
-        turn = int(self._view.me[:8], 16) % max(1, len(known))
-        candidates = [*known[turn:], *known[:turn], *(p for p in sorted(self._view.peers) if p not in known)]
+        candidates = self._holders(record)
         self._pulls, self._pulled_at = self._pulls + 1, self._view.now
         self._forget_result()
         self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, candidates)
         self.reduction = None
         seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
         return [CancelTransfers("udp"), *seen, *self.pull.advance(self._view.now)]
+
+    def _holders(self, record: RoundRecord) -> list[str]:
+        """Whom to ask for a model, the likely holders first."""
+        likely = [*record.holders, *record.contributors, *(m.peer for m in record.members), *record.expected]
+        known = [p for p in dict.fromkeys(likely) if p in self._view.peers]
+        # every peer begins with another holder, so that many joiners do not pull from one
+        turn = int(self._view.me[:8], 16) % max(1, len(known))
+        return [*known[turn:], *known[:turn], *(p for p in sorted(self._view.peers) if p not in known)]
 
     def offer(self, peer: str, offer: PullOffer) -> list[Action]:
         """A holder answered this peer's pull."""
@@ -388,7 +404,8 @@ class Member:
         if pull is None or not pull.done or record is None:
             return actions
         self.pull = None
-        if pull.epoch:  # the result of an epoch that is not committed yet
+        now_base = record.number == pull.round + 1 and (record.base_model, record.base_state) == (pull.model, pull.state)
+        if pull.epoch and not now_base:  # the result of an epoch that was not committed when the pull began
             if (record.number, record.epoch) == (pull.round, pull.epoch):
                 return actions + self._hold(record, pull.model, pull.state, finite=True)
             return actions + self.follow()
@@ -409,6 +426,7 @@ class Member:
         else:
             return [Say(peer, PullOffer(message.pull, False, why=f"this peer holds round {self.have.round}"))]
         self._pullers[peer, message.pull] = buffer
+        self._serving = {served for served in self._serving if served[:2] != (peer, message.pull)}
         return [Offer(peer, message.pull, buffer)]
 
     def wanted(self, peer: str, message: PullWant) -> list[Action]:
@@ -419,11 +437,14 @@ class Member:
         sizes = self._sizes
         if sizes is None:
             raise AssertionError("a pull is served without a model")
-        return [
-            PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector))
-            for vector, segment in message.parts
-            if 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
-        ]
+        actions: list[Action] = []
+        for vector, segment in message.parts:
+            served = (peer, message.pull, vector, segment)
+            exists = 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
+            if exists and served not in self._serving:  # wishes are repeated, as a message may be lost
+                self._serving.add(served)
+                actions.append(PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector)))
+        return actions
 
     # ---- time and peers
 
@@ -435,13 +456,14 @@ class Member:
         if self.pull:
             actions.extend(self.pull.advance(self._view.now))
             if self.pull.exhausted and self._view.now - self._pulled_at >= PULL_AGAIN_S:
-                self.pull = None
-                actions.extend(self.follow())
+                self._pulled_at = self._view.now
+                actions.extend(self.pull.again(self._holders(self._view.round) if self._view.round else [], self._view.now))
         return actions
 
     def gone(self, peer: str) -> list[Action]:
         """A peer went: nothing more is expected of it."""
         self._pullers = {key: value for key, value in self._pullers.items() if key[0] != peer}
+        self._serving = {served for served in self._serving if served[0] != peer}
         return self._pulled(self.pull.lost(peer, self._view.now)) if self.pull else []
 
     def led(self) -> list[Action]:
