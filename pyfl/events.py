@@ -134,7 +134,7 @@ class RoundCommitted(msgspec.Struct, frozen=True, tag_field="event", tag="round_
 
 
 class ModelInstalled(msgspec.Struct, frozen=True, tag_field="event", tag="model_installed"):
-    """This peer holds a committed model; `how`: initial, reduced, pulled, void."""
+    """This peer holds a committed model; `how`: initial, checkpoint, reduced, pulled, void."""
 
     round: int
     digest: str

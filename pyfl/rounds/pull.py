@@ -17,12 +17,13 @@ __all__ = ["Pull", "combined_state"]
 HOLDERS = 2
 WINDOW = 4  # segments asked of one holder at a time
 OFFER_S = 3.0
+WANT_AGAIN_S = 2.0  # a wish is repeated when a holder was quiet for so long: the message may be lost
 PART_S = 10.0
 
 
 def combined_state(vectors: tuple[tuple[bytes, ...], ...]) -> str:
     """The digest of a server state from its vectors' segment digests; of no vectors too."""
-    return digests.combine([bytes.fromhex(digests.combine(vector)) for vector in vectors])
+    return digests.combine_vectors(vectors)
 
 
 class Pull:
@@ -38,6 +39,7 @@ class Pull:
         self._expected: tuple[tuple[bytes, ...], ...] | None = None
         self._wanted: deque[Part] = deque()
         self._out: dict[Part, str] = {}
+        self._wished: dict[str, float] = {}
         self._missing = -1
 
     @property
@@ -59,7 +61,17 @@ class Pull:
             peer = self._fresh.popleft()
             self._asked[peer] = now
             actions.append(Say(peer, PullOpen(self.number, self.round, self.model, self.state)))
+        for peer in self._offers:
+            parts = tuple((part.vector, part.segment) for part, holder in self._out.items() if holder == peer)
+            if parts and now - self._wished.get(peer, now) >= WANT_AGAIN_S:
+                self._wished[peer] = now
+                actions.append(Say(peer, PullWant(self.number, parts)))
         return actions
+
+    def again(self, candidates: list[str], now: float) -> list[Action]:
+        """Nobody was left to ask: ask whoever is here now. What has been fetched stays."""
+        self._fresh = deque(candidates)
+        return self.advance(now)
 
     def offered(self, peer: str, offer: PullOffer, now: float) -> list[Action]:
         """A holder answered, or withdrew."""
@@ -73,14 +85,14 @@ class Pull:
             self._expected = offer.vectors
             self._wanted = deque(Part(v, s) for v, vector in enumerate(offer.vectors) for s in range(len(vector)))
             self._missing = len(self._wanted)
-        return self._ask(peer)
+        return self._ask(peer, now)
 
     def _genuine(self, offer: PullOffer) -> bool:
         return bool(offer.vectors) and (
             digests.combine(offer.vectors[0]) == self.model and combined_state(offer.vectors[1:]) == self.state
         )
 
-    def _ask(self, peer: str) -> list[Action]:
+    def _ask(self, peer: str, now: float) -> list[Action]:
         actions: list[Action] = []
         parts: list[tuple[int, int]] = []
         busy = sum(1 for holder in self._out.values() if holder == peer)
@@ -90,6 +102,7 @@ class Pull:
             parts.append((part.vector, part.segment))
             place = Place("result", part.segment, part.vector)
             actions.append(PostReceive(peer, self._tag(part), place, timeout_s=PART_S))
+        self._wished[peer] = now
         if parts:
             actions.append(Say(peer, PullWant(self.number, tuple(parts))))
         return actions
@@ -118,7 +131,7 @@ class Pull:
             return self.lost(check.peer, now)
         self._missing -= 1
         self.progress += 1
-        return self._ask(check.peer) if check.peer in self._offers else []
+        return self._ask(check.peer, now) if check.peer in self._offers else []
 
     def lost(self, peer: str, now: float) -> list[Action]:
         """A holder is of no use any more; what was asked of it is asked of others once its receives have ended."""
@@ -127,5 +140,5 @@ class Pull:
         self._fresh = deque(p for p in self._fresh if p != peer)
         actions = self.advance(now)
         for other in list(self._offers):
-            actions.extend(self._ask(other))
+            actions.extend(self._ask(other, now))
         return actions

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyfl.wire.segments import cut
 
-__all__ = ["DIGEST_BYTES", "combine", "of_segment", "of_vector"]
+__all__ = ["DIGEST_BYTES", "combine", "combine_vectors", "of_segment", "of_vector"]
 
 DIGEST_BYTES = 32
 
@@ -26,6 +26,11 @@ def of_segment(values: NDArray[np.float32]) -> bytes:
 def combine(segments: Sequence[bytes]) -> str:
     """The digest of a whole from its segments' digests, as 64 hexadecimal characters."""
     return blake3(b"".join(segments)).hexdigest()
+
+
+def combine_vectors(vectors: Sequence[Sequence[bytes]]) -> str:
+    """The digest of a server state from its vectors' segment digests; of no vectors too."""
+    return combine([bytes.fromhex(combine(vector)) for vector in vectors])
 
 
 def of_vector(values: NDArray[np.float32]) -> list[bytes]:
