@@ -96,7 +96,12 @@ type peer struct {
 	streams  []*stream
 }
 
-type remotePost struct{ post, size uint64 }
+type remotePost struct {
+	post, size uint64
+	// on is the stream where a send for this post was withdrawn in mid-stream: the next one follows it there, so that
+	// the receiver reads the end of the one before the start of the other.
+	on *stream
+}
 
 // transfer is one posted buffer. Plane.mu guards it.
 type transfer struct {
@@ -419,7 +424,7 @@ func (p *Plane) posted(peer *peer, body []byte) error {
 	if _, known := peer.remote[tag]; !known && len(peer.remote) >= 2*MaxPosted {
 		return fmt.Errorf("%w: more than %d posts are open", errWire, 2*MaxPosted)
 	}
-	peer.remote[tag] = remotePost{post, size}
+	peer.remote[tag] = remotePost{post: post, size: size}
 	p.match(peer, tag)
 	return nil
 }

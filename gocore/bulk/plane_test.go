@@ -145,7 +145,7 @@ func TestAfterCancelNobodyTouchesTheBuffer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		round++
 		tag := string(binary.BigEndian.AppendUint32(nil, uint32(round)))
-		size := rapid.SampledFrom([]int{0, 1, 1000, MaxChunk, MaxChunk + 1, 3 << 20, 20 << 20}).Draw(t, "size")
+		size := rapid.SampledFrom([]int{0, 1, 1000, MaxChunk, MaxChunk + 1, 3 << 20, 8 << 20}).Draw(t, "size")
 		atSender := rapid.Bool().Draw(t, "cancelled at the sender")
 		wait := time.Duration(rapid.IntRange(0, 12_000).Draw(t, "microseconds before the cancel")) * time.Microsecond
 		want := pattern(size, byte(round))
@@ -352,6 +352,42 @@ func TestACancelEndsABlockedWrite(t *testing.T) {
 	}
 }
 
+// A receive that is cancelled in the middle of a chunk whose rest does not come gets its buffer back, and keeps the
+// connection.
+func TestACancelEndsABlockedRead(t *testing.T) {
+	a, b := sides(t, patience)
+	half, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	go stall(half, b.via, 1<<20) // in the middle of a chunk: heads and TLS take some of it
+	b.via = half.Addr().String()
+	if _, err := a.Send(b.id(), "t", make([]byte, 64<<20), 0); err != nil {
+		t.Fatal(err)
+	}
+	received, err := b.Receive(a.id(), "t", make([]byte, 64<<20), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b.Counters.Received.Load() < 3*MaxChunk { // the fourth never comes whole
+		time.Sleep(time.Millisecond)
+	}
+	done := make(chan error)
+	go func() { done <- b.Cancel(received) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("cancel waits for bytes that do not come")
+	}
+	if e := b.await(t, received); e.Error != "cancelled" {
+		t.Fatalf("got %+v", e)
+	}
+}
+
 // stall forwards one connection and stops after limit bytes, without closing anything until the listener closes.
 func stall(listener net.Listener, to string, limit int64) {
 	var conns []net.Conn
@@ -482,5 +518,69 @@ func BenchmarkTransfer(b *testing.B) {
 				from.await(b, sent)
 			}
 		})
+	}
+}
+
+func TestAfterAnAbortTheReceiveStartsAnew(t *testing.T) {
+	a, b := sides(t, patience)
+	want := pattern(MaxChunk+1, 3)
+	into := make([]byte, len(want))
+	received, err := b.Receive(a.id(), "t", into, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	post := b.transfers[received].post
+	b.mu.Unlock()
+	conn, err := a.transport.Dial(context.Background(), b.transport.Addr(), transport.Bulk, b.id())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var head [chunkHead]byte
+	write := func(b []byte) {
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(putChunk(&head, try{post, 1}, MaxChunk, flagData))
+	write(make([]byte, MaxChunk))
+	write(putChunk(&head, try{post, 1}, 0, flagAborted))
+	write(putChunk(&head, try{post, 2}, MaxChunk, flagData))
+	write(want[:MaxChunk])
+	write(putChunk(&head, try{post, 2}, 1, flagData))
+	write(want[MaxChunk:])
+	if e := b.await(t, received); e.Error != "" || !bytes.Equal(into, want) {
+		t.Fatalf("got %+v", e)
+	}
+}
+
+// The end of a withdrawn send and the start of the next one for the same post must arrive in that order.
+func TestTheNextSendFollowsAWithdrawnOneOnItsStream(t *testing.T) {
+	a, b := sides(t, patience)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // streams stay in their dial
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	b.via = silent.Addr().String()
+	buffer := make([]byte, 10)
+	if _, err := a.Send(b.id(), "first", buffer, 0); err != nil {
+		t.Fatal(err)
+	}
+	a.Frame(b.id(), b.transport.Life(), messages.KindPost, encodePost(1, 10, "first"))
+	a.mu.Lock()
+	peer := a.peers[b.id()]
+	busy := peer.streams[0]
+	peer.remote["again"] = remotePost{post: 2, size: 10, on: busy}
+	a.mu.Unlock()
+	sent, err := a.Send(b.id(), "again", buffer, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.transfers[sent].attempt.stream != busy {
+		t.Fatal("the send went to another stream, where it may overtake")
 	}
 }

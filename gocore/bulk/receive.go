@@ -120,7 +120,7 @@ func (r *reader) chunk(t try, size int, f flag) error {
 		return fmt.Errorf("%w: %d bytes at %d of a transfer of %d", errWire, size, post.offset, len(post.buffer))
 	}
 	if post.conn == nil {
-		post.conn, post.try, post.offset = r.conn, t, 0
+		post.conn, post.try = r.conn, t
 	}
 	post.busy++
 	into := post.buffer[post.offset : post.offset+size]

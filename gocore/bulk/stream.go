@@ -48,7 +48,9 @@ func (p *Plane) enqueue(t *transfer, remote remotePost) {
 			best = s
 		}
 	}
-	if best == nil || best.load > 0 && len(t.peer.streams) < p.config.Streams(t.peer.id) {
+	if remote.on != nil && !remote.on.broken {
+		best = remote.on
+	} else if best == nil || best.load > 0 && len(t.peer.streams) < p.config.Streams(t.peer.id) {
 		best = p.newStream(t.peer)
 	}
 	a := &attempt{transfer: t, remote: remote, stream: best}
@@ -97,7 +99,11 @@ func (p *Plane) withdraw(t *transfer, reason string) {
 	}
 	if reason == reasonCancelled || reason == reasonTimeout {
 		if _, newer := t.peer.remote[t.tag]; !newer && !(a.started && reason == reasonTimeout) {
-			t.peer.remote[t.tag] = a.remote
+			again := a.remote
+			if a.started {
+				again.on = s
+			}
+			t.peer.remote[t.tag] = again
 		}
 	}
 	if a.started {

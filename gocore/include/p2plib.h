@@ -38,7 +38,7 @@
 #define P2P_ERR_CLOSED (-3)         /* the node was closed */
 #define P2P_ERR_CONFIG (-4)         /* the configuration is not valid; the text names the key */
 #define P2P_ERR_ADDRESS_IN_USE (-5) /* the listen address is taken */
-#define P2P_ERR_NO_PEER (-6)        /* that peer is not a member now */
+#define P2P_ERR_NO_PEER (-6)        /* that peer is unknown, has left, or is confirmed gone */
 #define P2P_ERR_ARGUMENT (-7)       /* a size, tag, or pointer out of its bounds */
 #define P2P_ERR_FULL (-8)           /* too many of these outstanding; wait for events */
 #define P2P_ERR_SMALL (-9)          /* the caller's buffer is too small; *needed has the size */
@@ -55,7 +55,8 @@
  *   listen          "ip:port"; port 0 takes a free one
  *   advertise       "ip:port" told to others; "" means listen
  *   name            for people, at most 64 bytes
- *   labels          {"region": "...", "site": "..."}; at most 200 bytes in all
+ *   labels          {"region": "...", "site": "..."}; at most 200 bytes in all, and name and labels
+ *                   together must leave room for 256 bytes of meta (about 220 bytes are left for them)
  *   swarm_key       64 hexadecimal characters (32 bytes)
  *   identity_file   PEM, Ed25519, created with mode 0600 when absent; "" keeps it in memory
  *   data_dir        the ledger is kept in data_dir/ledger; "" keeps it in memory
@@ -119,7 +120,9 @@ int p2p_message(int64_t node, const char *peer, const void *tag, size_t tag_len,
                 size_t size, char *err, size_t err_size);
 
 /* Posts a transfer. Bytes move when both sides have posted the same tag and size for each other:
- * nothing is allocated from a claimed length. timeout_ms: without progress for this long it fails ("timeout");
+ * nothing is allocated from a claimed length. "sent" is ok once the receiver has every byte. If the other side cancels,
+ * also in mid-stream, this side's post stays and serves the other's next one of that tag; a link that breaks while
+ * nothing had moved loses no post, and one that breaks in mid-stream ends the transfer on both sides ("peer_lost"). timeout_ms: without progress for this long it fails ("timeout");
  * 0 waits until cancelled or the peer is lost. At most 4096 posted in each direction per peer. A tag must not be posted
  * twice at the same time for one peer and direction. The end is always an event, also after cancel. */
 int p2p_send(int64_t node, const char *peer, const void *tag, size_t tag_len, const void *buffer,
@@ -145,7 +148,8 @@ int p2p_yield(int64_t node, char *err, size_t err_size);
 /* Counters and gauges, one MessagePack map of str to number: bytes_sent, bytes_received, posted, goroutines, faults ... */
 int64_t p2p_stats(int64_t node, void *buffer, size_t size, size_t *needed);
 
-/* Says goodbye to everyone (a leader hands over, a voter is replaced first if it can be). Then call p2p_close. */
+/* Says goodbye to everyone (a leader hands over, a voter is replaced first if it can be). Then call p2p_close.
+ * P2P_ERR_TIMEOUT if not every peer took the goodbye in time. */
 int p2p_leave(int64_t node, int64_t timeout_ms, char *err, size_t err_size);
 /* Stops everything and wakes every reader; returns when all of the node's goroutines have ended. Idempotent. */
 int p2p_close(int64_t node);

@@ -147,6 +147,19 @@ func (p *Plane) queue(peer PeerID, it item) error {
 	return s.push(it)
 }
 
+// Waiting counts the frames that have not been handed to the connection of a peer.
+func (p *Plane) Waiting(peer PeerID) int {
+	p.mu.Lock()
+	s := p.outgoing[peer]
+	p.mu.Unlock()
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.items)
+}
+
 // Forget drops a life of a peer that is over: what is queued for it and its connections. Nothing is reported as broken.
 func (p *Plane) Forget(peer PeerID, life transport.Life) {
 	p.mu.Lock()

@@ -15,7 +15,7 @@ import (
 type receiver struct {
 	conn  *transport.Conn
 	done  chan struct{}
-	quiet atomic.Bool // its end is expected: superseded, forgotten, or the peer said goodbye
+	quiet atomic.Bool // its end is expected: superseded or forgotten
 }
 
 func (r *receiver) stop() {
@@ -91,9 +91,6 @@ func (p *Plane) read(r *receiver, peer PeerID) error {
 			if err := p.config.Deliver(peer, tag, payload); err != nil {
 				return err
 			}
-		case KindGoodbye:
-			r.quiet.Store(true)
-			p.config.Control(peer, r.conn.Life(), kind, body)
 		default:
 			p.config.Control(peer, r.conn.Life(), kind, body)
 		}

@@ -40,7 +40,7 @@ type watched struct {
 func testConfig(join ...string) Config {
 	c := Defaults()
 	c.Listen, c.SwarmKey, c.Join = "127.0.0.1:0", testKey, join
-	c.Fsync, c.HeartbeatMs, c.ProbeMs = false, 200, 100
+	c.Fsync, c.HeartbeatMs = false, 500
 	return c
 }
 
@@ -104,8 +104,7 @@ func await[E Event](n *watched, fits func(E) bool) E {
 		select {
 		case <-more:
 		case <-deadline:
-			var e E
-			n.t.Fatalf("node %s waited in vain for %s; it saw %s", n.id[:6], e.Kind(), n.story())
+			n.t.Fatalf("node %s waited in vain for a %T; it saw %s", n.id[:6], *new(E), n.story())
 		}
 	}
 }

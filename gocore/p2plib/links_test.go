@@ -8,10 +8,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"pyfl/gocore/identity"
 	"pyfl/gocore/transport"
@@ -20,6 +21,7 @@ import (
 // relay stands before a node's port, so that its links can be cut.
 type relay struct {
 	listener net.Listener
+	swallow  atomic.Bool // what comes goes nowhere
 	mu       sync.Mutex
 	conns    []net.Conn
 }
@@ -50,13 +52,27 @@ func (r *relay) forward(t *testing.T, to string) {
 			r.conns = append(r.conns, in, out)
 			r.mu.Unlock()
 			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-				go func() {
-					_, _ = io.Copy(pair[0], pair[1])
-					_ = pair[0].Close()
-				}()
+				go r.copy(pair[0], pair[1])
 			}
 		}
 	}()
+}
+
+func (r *relay) copy(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		if r.swallow.Load() {
+			continue
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
 }
 
 func (r *relay) cut() {
@@ -107,6 +123,32 @@ func TestACutLinkIsALinkDownAndWhatIsPostedSurvivesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := await(a, func(e Received) bool { return e.Transfer == received }); !e.OK || !bytes.Equal(data, into) {
+		t.Fatalf("got %+v", e)
+	}
+}
+
+func TestAPostThatWasLostWithItsLinkIsPostedAgain(t *testing.T) {
+	a, b, r := relayed(t)
+	if err := a.Message(b.id, []byte("connect"), nil); err != nil {
+		t.Fatal(err)
+	}
+	await(b, func(m Message) bool { return string(m.Tag) == "connect" })
+	r.swallow.Store(true)
+	into := make([]byte, 1000)
+	received, err := a.Receive(b.id, []byte("lost"), into, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for a.messages.Waiting(b.id) > 0 { // until the POST is in the link
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // ... and swallowed: nobody can say when
+	r.cut()
+	r.swallow.Store(false)
+	if _, err := b.Send(a.id, []byte("lost"), bytes.Repeat([]byte{7}, 1000), 0); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(a, func(e Received) bool { return e.Transfer == received }); !e.OK {
 		t.Fatalf("got %+v", e)
 	}
 }

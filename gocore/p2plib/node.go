@@ -42,6 +42,8 @@ type Node struct {
 	told    map[string]time.Time // last fault reported, by where
 	faults  atomic.Int64
 	once    sync.Once
+
+	attention attention
 }
 
 // Open starts a node. Errors wrap ErrConfig or ErrAddressInUse, or are the system's.
@@ -138,6 +140,7 @@ func (n *Node) start() (err error) {
 		return err
 	}
 	n.spawn("node.consequences", n.consequences)
+	n.spawn("node.attention", func() { n.watchAttention(inattentive) })
 	return n.startLedger()
 }
 

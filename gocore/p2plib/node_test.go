@@ -50,9 +50,8 @@ func TestAGoodbyeIsToldFromADeath(t *testing.T) {
 	}
 	c.Close()
 	for _, n := range []*watched{a, b} {
-		down := await(n, func(e PeerDown) bool { return e.Peer == c.id })
-		if down.Reason != "left" || !down.Confirmed {
-			t.Fatalf("got %+v, expected a confirmed goodbye", down)
+		if e := await(n, down(c.id, "left")); !e.Confirmed {
+			t.Fatalf("got %+v, expected a confirmed goodbye", e)
 		}
 		if err := n.Message(c.id, nil, nil); !errors.Is(err, ErrNoPeer) {
 			t.Fatalf("a message to a peer that left: %v", err)

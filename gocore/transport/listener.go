@@ -168,6 +168,8 @@ func (t *T) handshake(raw net.Conn, entry *list.Element) {
 		_ = raw.Close()
 		if !t.isClosed() && !errors.Is(err, errNotReady) {
 			t.refusals.Add(1)
+		}
+		if !t.isClosed() && !errors.Is(err, errNotReady) && !Broken(err) { // a dial that was given up is no attack
 			t.fault("transport.handshake", fmt.Errorf("%s: %w", raw.RemoteAddr(), err))
 		}
 		return

@@ -165,7 +165,7 @@ func TestHostileBytesBeforeTLSAreCountedAndHarmless(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		noise := make([]byte, 1+i*97)
+		noise := make([]byte, 64+i*97)
 		_, _ = rand.Read(noise)
 		_, _ = raw.Write(noise)
 		_ = raw.Close()
