@@ -13,14 +13,24 @@ import (
 // least every half second; training that saturates the cores delays it by a second or two.
 const inattentive = 10 * time.Second
 
-// attention notes when a reader last asked for an event; zero before the first time.
-type attention struct{ last atomic.Int64 }
+// attention notes when a reader last waited for an event; nothing before the first time.
+type attention struct {
+	waiting atomic.Int32
+	last    atomic.Int64
+}
 
-func (a *attention) paid() { a.last.Store(time.Now().UnixNano()) }
+// pay is called when a reader begins to wait; what it returns, when it ends.
+func (a *attention) pay() func() {
+	a.waiting.Add(1)
+	return func() {
+		a.last.Store(time.Now().UnixNano())
+		a.waiting.Add(-1)
+	}
+}
 
 func (a *attention) lapsed(limit time.Duration) bool {
 	last := a.last.Load()
-	return last != 0 && time.Since(time.Unix(0, last)) > limit
+	return a.waiting.Load() == 0 && last != 0 && time.Since(time.Unix(0, last)) > limit
 }
 
 // watchAttention gives leadership away while nobody reads, once in every limit.
@@ -42,6 +52,6 @@ func (n *Node) watchAttention(limit time.Duration) {
 		case !errors.Is(err, ErrNotLeader) && !errors.Is(err, ErrClosed):
 			n.fault("attention", err)
 		}
-		n.attention.paid()
+		n.attention.pay()()
 	}
 }

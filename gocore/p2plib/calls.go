@@ -60,7 +60,7 @@ func (n *Node) Cancel(transfer int64) error {
 
 // Next waits for an event; nil after timeout. ErrClosed once the node is closed and its events are drained.
 func (n *Node) Next(timeout time.Duration) (Event, error) {
-	n.attention.paid()
+	defer n.attention.pay()()
 	s, err := n.queue.take(timeout)
 	if s == nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (n *Node) Next(timeout time.Duration) (Event, error) {
 
 // NextEncoded is Next as MessagePack of at most limit bytes; a larger event stays and gives *SmallError.
 func (n *Node) NextEncoded(limit int, timeout time.Duration) ([]byte, error) {
-	n.attention.paid()
+	defer n.attention.pay()()
 	s, err := n.queue.take(timeout)
 	if s == nil {
 		return nil, err
