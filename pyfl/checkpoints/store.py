@@ -118,7 +118,7 @@ class CheckpointStore:
         except (OSError, SafetensorError) as error:
             self._discard(temporary)
             raise CheckpointError(
-                f"Round {saved.round} could not be written to {self._directory}: {error}. The peer goes on without this checkpoint; "
+                f"Round {saved.round} could not be written to {self._directory}: {error}. Expected room for it; "
                 "make room or choose another --data-dir."
             ) from error
         return True

@@ -287,11 +287,12 @@ class Driver:
             return
         saved, base, state = self._saved(action.round, action.record.epoch, action.model, action.state), memory.base, memory.state
 
-        def job() -> None:
+        def job() -> Input | None:
             try:
                 store.commit(saved, base, state)
             except PyflError as error:
-                self._observe(events.FaultSeen("checkpoint", str(error)))
+                return overlay.Fault("checkpoint", f"{error} The peer goes on without this checkpoint.")
+            return None
 
         self._worker.submit(job)
 
@@ -301,12 +302,12 @@ class Driver:
             raise AssertionError("the machine stages results, and there is nowhere to stage them")
         saved, result, state = self._saved(action.round, action.epoch, action.model, action.state), memory.result, memory.next_state
 
-        def job() -> Input:
+        def job() -> Input | None:
             try:
-                store.stage(saved, result, state)
+                staged = store.stage(saved, result, state)
             except PyflError as error:
                 return Exit(error.exit_code, f"{error} This peer votes, and a result that is not durable must not count.")
-            return Staged(action.round, action.epoch)
+            return Staged(action.round, action.epoch) if staged else None
 
         self._worker.submit(job)
 
@@ -346,8 +347,10 @@ class Driver:
             self._trainer = trainer
             buffers = Buffers(trainer.layout, run.strategy)
             saved, staged = self._restore(run, buffers)
-            if saved is None:
+            if saved is None:  # a checkpoint that was tried and set aside may have left anything there
                 trainer.initial(buffers.base)
+                for vector in buffers.state:
+                    vector.fill(0.0)
             model, state = buffers.seal_base()
         except PyflError as error:
             return Exit(error.exit_code, str(error))
@@ -368,7 +371,8 @@ class Driver:
         if staged is None:
             return saved, None
         model, state = buffers.seal_restored_result()
-        newer = staged.round == (saved.round if saved else 0) + 1 and (model, state) == (staged.model, staged.state)
+        # not only the very next: a void round leaves no checkpoint
+        newer = staged.round > (saved.round if saved else 0) and (model, state) == (staged.model, staged.state)
         return saved, staged if newer else None
 
     def _train(self, action: StartTraining) -> None:
