@@ -18,8 +18,12 @@ func (l *Ledger) PeerDown(peer PeerID, confirmed, left bool) {
 		l.roster.mu.Lock()
 		l.roster.down[peer] = true
 		l.roster.mu.Unlock()
-		if _, leader := l.raft.Load().LeaderWithID(); leader != "" && peerOf(string(leader)) == peer && peer != l.cfg.Self {
-			l.campaign(string(leader))
+		// Without a leader too: a voter of a lower rank may have asked for our vote already, which makes us forget it.
+		_, leader := l.raft.Load().LeaderWithID()
+		for _, id := range (committee{Servers: l.latestServers()}).voters() {
+			if peerOf(id) == peer && peer != l.cfg.Self && (leader == "" || string(leader) == id) {
+				l.campaign(id)
+			}
 		}
 	}
 	l.manage.poke()
@@ -48,14 +52,8 @@ func (l *Ledger) campaign(dead string) {
 	}
 	started := l.spawn("campaign", func() {
 		defer l.campaigning.Store(false)
-		if rank > 0 {
-			timer := time.NewTimer(time.Duration(rank) * rankDelay)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-l.ctx.Done():
-				return
-			}
+		if rank > 0 && !l.sleep(time.Duration(rank)*rankDelay) {
+			return
 		}
 		r := l.raft.Load()
 		if _, leader := r.LeaderWithID(); r.State() == raft.Leader || leader != "" && string(leader) != dead {
@@ -64,9 +62,22 @@ func (l *Ledger) campaign(dead string) {
 		if err := l.callSelf(); err != nil {
 			l.log.Warn("could not call an election; the election timeout will", "error", err)
 		}
+		l.sleep(rankDelay) // a second call meanwhile would depose the leader that the first one made
 	})
 	if !started {
 		l.campaigning.Store(false)
+	}
+}
+
+// sleep waits; false when the ledger closes.
+func (l *Ledger) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ctx.Done():
+		return false
 	}
 }
 

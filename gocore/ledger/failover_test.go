@@ -36,8 +36,7 @@ func TestAKilledLeaderLosesNoRecordAndTheTimeoutElectsAnother(t *testing.T) {
 	}
 	old.kill() // nobody is told: the election timeout finds out
 	rest := without(nodes, old)
-	next := s.leader(rest...)
-	next.must(op("after", 0, "v"))
+	next := s.writeSomewhere(op("after", 0, "v"), rest...)
 	for _, n := range rest {
 		n.holds("after", "v")
 		for i := range 20 {
@@ -60,8 +59,7 @@ func TestAConfirmedDeathElectsAtOnceThroughTimeoutNow(t *testing.T) {
 	}
 	old.kill()
 	s.gone(old.id, true, false)
-	next := s.leader(without(nodes, old)...)
-	next.must(op("k", 1, "w"))
+	next := s.writeSomewhere(op("k", 1, "w"), without(nodes, old)...)
 	for _, n := range without(nodes, old) {
 		n.seen("the new leader", func(events []any) bool {
 			l, _ := newest[Leader](events)
@@ -85,7 +83,7 @@ func TestADeposedLeaderSaysSo(t *testing.T) {
 		return ok && !l.Me
 	})
 	old.seen("that the ledger is lost", func(events []any) bool { _, ok := newest[LedgerLost](events); return ok })
-	s.leader(nodes[1], nodes[2]).must(op("k", 0, "v"))
+	s.writeSomewhere(op("k", 0, "v"), nodes[1:]...)
 	if e := old.write(op("k", 0, "w")); e != Denied {
 		t.Fatalf("a deposed leader's write: %q", e)
 	}
@@ -126,8 +124,7 @@ func TestAWatcherSeesEveryFinalValueAndMovesWhenItsVoterDies(t *testing.T) {
 	lead.kill()
 	s.gone(lead.id, true, false)
 	rest := without(without(nodes, dead), lead)
-	next := s.leader(rest...)
-	next.must(op("hot", 51, "51"))
+	s.writeSomewhere(op("hot", 51, "51"), rest...)
 	for _, n := range rest {
 		n.holds("hot", "51")
 		for i := 43; i < 50; i++ {
@@ -161,9 +158,8 @@ func TestAMajorityLostFailsWritesAndItsReturnRecovers(t *testing.T) {
 		t.Fatalf("a control write without a leader: %q", e)
 	}
 	b = start(2, false)
-	next := s.leader(a, b)
+	next := s.writeSomewhere(op("after", 0, "v"), a, b)
 	a.seen("the ledger found", func(events []any) bool { _, ok := newest[LedgerFound](events); return ok })
-	next.must(op("after", 0, "v"))
 	b.holds("k", func() string { r, _ := next.Read("k"); return string(r.Value) }())
 }
 
@@ -197,8 +193,7 @@ func TestAllRestartedFromDiskResume(t *testing.T) {
 	for i := range 5 {
 		nodes = append(nodes, start(i, i == 0)) // found means nothing when there is a ledger
 	}
-	next := s.leader(nodes...)
-	next.must(op("k", 1, "w"))
+	s.writeSomewhere(op("k", 1, "w"), nodes...)
 	for _, n := range nodes {
 		n.holds("k", "w")
 		if !names[n.Ledger.self] {
@@ -225,6 +220,24 @@ func TestALaggingVoterElectsAVoterThatItsLogDoesNotKnow(t *testing.T) {
 	nodes[1].kill()
 	nodes[0].kill()
 	s.gone(nodes[0].id, false, false)
-	s.leader(d).must(op("k", 0, "v")) // only peer 4 can be elected, and only by peer 3
+	s.writeSomewhere(op("k", 0, "v"), d) // only peer 4 can be elected, and only by peer 3
 	lag.holds("k", "v")
+}
+
+func TestAWatcherLeavesAVoterThatHearsNoLeader(t *testing.T) {
+	s := newSwarm(t)
+	s.tune = func(c *Config) { c.Voters = 3 }
+	nodes := s.grow(4, 3)
+	voters := nodes[0].Ledger.standing.committee().voterPeers()
+	watcher := nodes[slices.IndexFunc(nodes, func(n *node) bool { return !slices.Contains(voters, n.id) })]
+	sortByHash(watcher.id, voters)
+	alone := s.node(voters[0]) // the one it watches: cut off from the other voters, not from it
+	for _, v := range voters[1:] {
+		for _, plane := range []Plane{PlaneRaft, PlaneWatch} {
+			s.bar(route{alone.id, v, plane})
+			s.bar(route{v, alone.id, plane})
+		}
+	}
+	s.writeSomewhere(op("k", 0, "v"), s.node(voters[1]), s.node(voters[2]))
+	watcher.holds("k", "v")
 }

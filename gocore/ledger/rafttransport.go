@@ -102,6 +102,9 @@ func (t *raftTransport) check(rpc raft.RPC) error {
 		if !t.l.votes() {
 			return errors.New("ledger: called to an election without a vote in it")
 		}
+		if t.l.leads() {
+			return errors.New("ledger: called to an election while leading")
+		}
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-const beat = 200 * time.Millisecond
+// beat: at 200 ms a machine with several test runs on it deposes leaders.
+const beat = 500 * time.Millisecond
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -407,6 +408,27 @@ func (s *swarm) leader(among ...*node) (leader *node) {
 	})
 	leader.leads()
 	return leader
+}
+
+// writeSomewhere repeats a write until the leader of the moment has it: on a loaded machine one may be deposed.
+func (s *swarm) writeSomewhere(o Op, among ...*node) *node {
+	s.t.Helper()
+	for watchdog := time.Now().Add(within); ; {
+		lead := s.leader(among...)
+		switch e := lead.write(o); e {
+		case OK:
+			return lead
+		case Conflict:
+			if r, _ := lead.Read(o.Key); r.Version == o.Version+1 && string(r.Value) == string(o.Value) {
+				return lead // it was lost, and committed after all
+			}
+			s.t.Fatalf("a conflict on %s at version %d", o.Key, o.Version)
+		case Denied, NotLeader, Lost, Timeout:
+			if time.Now().After(watchdog) {
+				s.t.Fatalf("the last write of %s ended with %q", o.Key, e)
+			}
+		}
+	}
 }
 
 func op(key string, version uint64, value string) Op {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sort"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +30,7 @@ func (l *Ledger) follow() {
 			l.pause(changed, 0)
 			continue
 		}
+		since := l.standing.committee().Index // what the choice rests on
 		peer := l.upstream(tried)
 		if peer == "" {
 			clear(tried)
@@ -36,11 +39,11 @@ func (l *Ledger) follow() {
 			continue
 		}
 		tried[peer] = true
-		served, err := l.watch(peer)
+		served, err := l.watch(peer, since)
 		l.unwatched()
 		if served {
 			clear(tried)
-			tried[peer] = true
+			tried[peer] = !errors.Is(err, errSwitched) // one that broke is not the first to try
 		}
 		if err != nil && l.ctx.Err() == nil {
 			l.log.Debug("watch ended", "peer", peer, "error", err)
@@ -107,10 +110,13 @@ func sortByHash(self PeerID, peers []PeerID) {
 	sort.Slice(peers, func(i, j int) bool { return weight(peers[i]) < weight(peers[j]) })
 }
 
+var errSwitched = errors.New("ledger: another voter is to be watched")
+
 var errStale = errors.New("ledger: the watched voter has no contact with a leader")
 
-// watch follows one peer until it fails, goes stale, or another is better. served: records came.
-func (l *Ledger) watch(peer PeerID) (served bool, err error) {
+// watch follows one peer, chosen with the committee of index since, until it fails, goes stale, or another is better.
+// served: records came.
+func (l *Ledger) watch(peer PeerID, since uint64) (served bool, err error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.ioTimeout())
 	defer cancel()
 	conn, err := l.dial(ctx, peer, PlaneWatch)
@@ -145,10 +151,12 @@ func (l *Ledger) watch(peer PeerID) (served bool, err error) {
 	}
 	done := make(chan struct{})
 	defer close(done)
+	var switched atomic.Bool
 	l.spawn("watch switch", func() {
 		for {
 			changed := l.standing.changed.wait()
-			if !l.stillGood(peer) {
+			if !l.stillGood(peer, since) {
+				switched.Store(true)
 				conn.Close()
 				return
 			}
@@ -168,6 +176,9 @@ func (l *Ledger) watch(peer PeerID) (served bool, err error) {
 		}
 		var f feed
 		if err := readFrame(conn, &f, maxFeed); err != nil {
+			if switched.Load() {
+				err = errSwitched
+			}
 			return served, err
 		}
 		records, err := fromWire(f)
@@ -189,21 +200,22 @@ func (l *Ledger) watch(peer PeerID) (served bool, err error) {
 	}
 }
 
-// stillGood: the watched peer is what this node should watch.
-func (l *Ledger) stillGood(peer PeerID) bool {
+// stillGood: the watched peer is what this node should watch. Once the committee is another than it was since, a
+// watcher moves to the first voter in its order: those that began with the founder would all stay with it.
+func (l *Ledger) stillGood(peer PeerID, since uint64) bool {
 	if l.leads() {
 		return false
 	}
 	if l.votes() {
-		leader := peerOf(l.standing.leaderServer())
-		return leader == peer
+		return peerOf(l.standing.leaderServer()) == peer
 	}
-	for _, v := range l.standing.committee().voterPeers() {
-		if v == peer {
-			return true
-		}
+	known := l.standing.committee()
+	voters := known.voterPeers()
+	if known.Index == since {
+		return slices.Contains(voters, peer)
 	}
-	return false
+	sortByHash(l.cfg.Self, voters)
+	return len(voters) > 0 && voters[0] == peer
 }
 
 func fromWire(f feed) ([]Record, error) {
