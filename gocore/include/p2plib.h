@@ -122,7 +122,8 @@ int p2p_message(int64_t node, const char *peer, const void *tag, size_t tag_len,
 /* Posts a transfer. Bytes move when both sides have posted the same tag and size for each other:
  * nothing is allocated from a claimed length. "sent" is ok once the receiver has every byte. If the other side cancels,
  * also in mid-stream, this side's post stays and serves the other's next one of that tag; a link that breaks while
- * nothing had moved loses no post, and one that breaks in mid-stream ends the transfer on both sides ("peer_lost"). timeout_ms: without progress for this long it fails ("timeout");
+ * nothing had moved loses no post, and one that breaks in mid-stream ends the transfer on both sides ("peer_lost").
+ * timeout_ms: without progress for this long it fails ("timeout");
  * 0 waits until cancelled or the peer is lost. At most 4096 posted in each direction per peer. A tag must not be posted
  * twice at the same time for one peer and direction. The end is always an event, also after cancel. */
 int p2p_send(int64_t node, const char *peer, const void *tag, size_t tag_len, const void *buffer,

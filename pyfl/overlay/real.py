@@ -82,7 +82,7 @@ class RealOverlay:
     """
 
     def __init__(self, config: OverlayConfig | Mapping[str, object]) -> None:
-        from pyfl.overlay import _p2plib  # pyright: ignore[reportMissingModuleSource, reportAttributeAccessIssue]
+        from pyfl.overlay import _p2plib
 
         self._ffi: Any = _p2plib.ffi
         self._lib: Any = _p2plib.lib
@@ -164,9 +164,7 @@ class RealOverlay:
         """Post a bulk receive. Raises `NoSuchPeer`, `OverlayFull`, `OverlayArgument`."""
         return self._post(self._lib.p2p_receive, peer, tag, buffer, timeout_s, writable=True)
 
-    def _post(
-        self, post: Callable[..., int], peer: str, tag: bytes, buffer: memoryview, timeout_s: float, *, writable: bool
-    ) -> int:
+    def _post(self, post: Callable[..., int], peer: str, tag: bytes, buffer: memoryview, timeout_s: float, *, writable: bool) -> int:
         view = memoryview(buffer)
         if not view.c_contiguous:
             raise OverlayArgument("a transfer needs a contiguous buffer; copy it to one")
