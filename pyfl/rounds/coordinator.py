@@ -51,6 +51,8 @@ class Coordinator:
         self._accusations: dict[tuple[str, str], float] = {}
         self._mismatches = 0
         self._finishing: float | None = None
+        self._told: set[tuple[str, int, int]] = set()
+        """Removals that were told; a write that fails is drafted again."""
 
     # ---- leadership
 
@@ -150,6 +152,7 @@ class Coordinator:
     def _enter(self, record: RoundRecord) -> None:
         if record.number != self._phase[0]:
             self._mismatches = 0
+            self._told.clear()
         self._phase = (record.number, record.epoch, record.phase)
         self._phase_since = self._view.now
         self._majority_since = None
@@ -324,7 +327,8 @@ class Coordinator:
             self.roster.lose(slowest, f"the reduce took longer than {deadline:.0f} s and it was the furthest behind")
 
     def _removals(self, record: RoundRecord, dead: set[str]) -> list[Action]:
-        gone = sorted(dead & set(record.expected))
+        gone = sorted(p for p in dead & set(record.expected) if (p, record.number, record.epoch) not in self._told)
+        self._told.update((p, record.number, record.epoch) for p in gone)
         return [Observe(events.PeerRemoved(p, record.number, self.roster.lost.get(p, "it is gone"))) for p in gone]
 
     def _restart(

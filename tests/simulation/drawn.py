@@ -70,7 +70,7 @@ class DrawnRun:
     loss: float
     faults: FaultPlan
     wishes: tuple[tuple[float, str], ...] = ()
-    """(second, wish): `pause`, `resume` or `kick N`, as an operator would say it."""
+    """(second, wish): `pause SECONDS` or `kick N`, as an operator would say it."""
     rounds: int = ROUNDS
 
     @classmethod
@@ -86,8 +86,7 @@ class DrawnRun:
             bad = [rounds | {wrong} for rounds in bad]
         wishes: list[tuple[float, str]] = []
         if rng.random() < 0.1:
-            at = rng.uniform(1.0, HORIZON_S)
-            wishes += [(at, "pause"), (at + rng.uniform(0.1, 10.0), "resume")]
+            wishes.append((rng.uniform(1.0, HORIZON_S), f"pause {rng.uniform(0.1, 10.0):.3f}"))
         if rng.random() < 0.08 and peers - late > 3:
             wishes.append((rng.uniform(1.0, HORIZON_S), f"kick {rng.randrange(1, peers - late)}"))
         return cls(
@@ -148,12 +147,16 @@ def say(swarm: SimulatedSwarm, wish: str) -> None:
         if not peer.overlay.process.running or peer.driver.exit is not None:
             continue
         control = peer.driver.machine.view.control
-        kicked = {p for p in swarm.current if whom and swarm.index_of(p) == int(whom)}
+        kicked = {p for p in swarm.current if verb == "kick" and swarm.index_of(p) == int(whom)}
         wanted = ControlRecord(
             state={"pause": "paused", "resume": "running", "stop": "stopping"}.get(verb, control.state),  # type: ignore[arg-type]
             kicked=tuple(sorted({*control.kicked, *kicked})), by="an operator",
         )  # fmt: skip
-        if control.state == "finished" or (wanted.state, wanted.kicked) == (control.state, control.kicked):
+        if control.state == "finished":
+            return
+        if (wanted.state, wanted.kicked) == (control.state, control.kicked):
+            if verb == "pause" and whom:
+                swarm.network.schedule(float(whom), lambda: say(swarm, "resume"))
             return
         peer.driver.control(wanted)
         break

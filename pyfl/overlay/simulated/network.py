@@ -382,6 +382,7 @@ class SimulatedNetwork:
         self.mail.refresh()
         self.transfers.refresh()
         self.ledger.refresh(fast=fast)
+        self.ledger.keeper.consider_soon()
 
     def _note(self, what: str) -> None:
         self.fault_log.append((self._scheduler.now, what))
