@@ -46,7 +46,6 @@ type gossip struct {
 	dropped   atomic.Int64
 	ctx       context.Context
 	cancel    context.CancelFunc
-	wg        *sync.WaitGroup
 
 	mu    sync.Mutex
 	dests map[memberlist.Address]chan []byte

@@ -48,7 +48,8 @@ var ErrArgument = errors.New("does not fit what gossip can carry")
 
 // card is a member's metadata on the wire.
 type card struct {
-	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by reflection
+	//lint:ignore U1000 msgpack finds it by reflection
+	_msgpack struct{} `msgpack:",as_array"`
 	Version  uint8
 	Life     uint64
 	Name     string
