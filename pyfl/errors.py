@@ -70,6 +70,26 @@ class RefusedBySwarm(PyflError):
     exit_code = 7
 
 
+class PeerNotReady(PyflError):
+    """A `pyfl.Peer` was used outside its `with` block, or for a second run."""
+
+
+class SwarmUnreachable(PyflError):
+    """No address to join could be reached."""
+
+    exit_code = 4
+
+
+class MajorityLost(PyflError):
+    """The committee's majority was away for longer than this peer was told to wait."""
+
+    exit_code = 6
+
+
+class RunFailed(PyflError):
+    """The run ended without its last round: its rounds had no usable result, or this peer could not go on."""
+
+
 class OverlayError(PyflError):
     """The overlay refused a call."""
 

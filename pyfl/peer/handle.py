@@ -143,12 +143,12 @@ class Handle:
     def control(self, command: str, argument: str = "") -> str:
         """See `PeerHandle`."""
         if command == "leave":
-            self._ask(lambda driver: _end(driver, "an operator asked this peer to leave"))
+            self.ask(lambda driver: _end(driver, "an operator asked this peer to leave"))
             return "This peer leaves the swarm."
         states = {"pause": "paused", "resume": "running", "stop": "stopping"}
         if command in states:
             state = states[command]
-            self._ask(lambda driver: driver.control(msgspec.structs.replace(driver.machine.view.control, state=state, by=self._net.me)))
+            self.ask(lambda driver: driver.control(msgspec.structs.replace(driver.machine.view.control, state=state, by=self._net.me)))
             return {
                 "pause": "The swarm pauses when the present round is committed.",
                 "resume": "The swarm goes on.",
@@ -159,7 +159,8 @@ class Handle:
         raise ControlError(f"Command {command!r} is not known; expected pause, resume, leave, kick or stop.")
 
     def _kick(self, argument: str) -> str:
-        found = [p for p in self._peers if argument and (p.name == argument or p.peer.startswith(argument))]
+        named = [p for p in self._peers if argument and p.name == argument]
+        found = named or [p for p in self._peers if argument and p.peer.startswith(argument)]
         if len(found) != 1:
             names = ", ".join(p.name or p.peer for p in self._peers)
             raise ControlError(f"{argument!r} names {len(found)} peers; expected the name or the beginning of the id of one of {names}.")
@@ -169,10 +170,11 @@ class Handle:
             control: ControlRecord = driver.machine.view.control
             driver.control(msgspec.structs.replace(control, kicked=(*control.kicked, peer), by=self._net.me))
 
-        self._ask(kick)
+        self.ask(kick)
         return f"{found[0].name or peer} is removed from the swarm."
 
-    def _ask(self, command: Command) -> None:
+    def ask(self, command: Command) -> None:
+        """Have the loop run a command."""
         self._commands.append(command)
         self._net.wake()
 

@@ -19,20 +19,22 @@ from pyfl.errors import PyflError
 from pyfl.events import FaultSeen, ModelInstalled, ObservedEvent, ResourcesUsed, Stamped
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
+from pyfl.overlay.protocol import Overlay
 from pyfl.peer.handle import Handle
 from pyfl.peer.journal import Journal
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
 from pyfl.peer.run_plan import RunPlan
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import find_swarm_key
-from pyfl.peer.worker import ThreadWorker
+from pyfl.peer.worker import PeerWorker, ThreadWorker
 from pyfl.rounds.driver import Driver
+from pyfl.rounds.records import RunRecord
 from pyfl.training.trainer import FlatTrainer
 
 if TYPE_CHECKING:
     from pyfl.overlay.real import RealOverlay
 
-__all__ = ["Ending", "run"]
+__all__ = ["MAJORITY_LOST", "REFUSED", "UNREACHABLE", "Ending", "Process", "run"]
 
 TICK_S = 0.25
 LEAVE_S = 2.0
@@ -62,7 +64,18 @@ def run(
     signals = _Signals()
     try:
         with signals:
-            return _Process(settings, follower, trainer, signals).run()
+            plan = RunPlan(settings, trainer)
+            process = Process(settings, follower, received=lambda: signals.received)
+            try:
+                _log.info("listening", peer=process.net.me, address=process.net.address, data_dir=str(process.data_dir))
+                process.start()
+                process.begin(plan)
+                ending = process.loop()
+                _log.info("leaving", code=ending.code, why=ending.why)
+                process.leave()
+                return ending
+            finally:
+                process.close()
     except PyflError as error:
         return Ending(error.exit_code, str(error))
 
@@ -88,31 +101,42 @@ class _Signals:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
 
-class _Process:
+class Process:
+    """One peer from opening its overlay to closing it. `loop` belongs to one thread; `end` may be called by any.
+
+    A run may be given later than the peer is made (`begin`): until then it is a member of the swarm that has no model yet.
+    """
+
     def __init__(
         self,
         settings: PeerSettings,
-        follower: Callable[[Stamped], None] | None,
-        trainer: FlatTrainer | None,
-        signals: _Signals,
+        follower: Callable[[Stamped], None] | None = None,
+        worker: Callable[[Overlay], PeerWorker] = ThreadWorker,
+        received: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._settings, self._trainer, self._signals = settings, trainer, signals
-        self._dir = Path(settings.data_dir or f"pyfl-data/{settings.listen.replace(':', '-')}")
-        self._dir.mkdir(parents=True, exist_ok=True)
-        self._founds = not settings.join
-        key = find_swarm_key(settings.swarm_key, self._dir, create=self._founds and not (self._dir / "ledger").exists())
-        self._plan = RunPlan(settings, trainer)
-        self._net = self._open(key)
-        self._journal = Journal(self._dir / "events.jsonl", self._net.me, follower)
-        self._worker = ThreadWorker(self._net)
-        self._driver = Driver(
-            self._net, self._worker, self._plan.build, time.monotonic, self._observe,
+        """`follower` is called with every event in the loop's thread; `received`: the number of a signal to end by, or 0."""
+        self._settings, self._received = settings, received
+        self.data_dir = Path(settings.data_dir or f"pyfl-data/{settings.listen.replace(':', '-')}")
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.founds = not settings.join
+        key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not (self.data_dir / "ledger").exists())
+        self._plan: RunPlan | None = None
+        self.net = self._open(key)
+        self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
+        self.worker = worker(self.net)
+        self.driver = Driver(
+            self.net, self.worker, self._build, time.monotonic, self._observe,
             secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full",
         )  # fmt: skip
-        self._handle = Handle(self._driver, self._journal, settings, self._net)
+        self.handle = Handle(self.driver, self._journal, settings, self.net)
         self._rss_base = resident_bytes()[0]
-        self._joined = self._founds
+        self.joined = threading.Event()
+        """Set when this peer is a member of the swarm; a founder is from the beginning."""
+        if self.founds:
+            self.joined.set()
         self._lost_since: float | None = None
+        self._asked: Ending | None = None
+        self._server = self._serve()
 
     def _open(self, key: str) -> RealOverlay:
         from pyfl.overlay.real import RealOverlay
@@ -121,7 +145,7 @@ class _Process:
         return RealOverlay(
             OverlayConfig(
                 listen=settings.listen, advertise=settings.advertise, name=settings.name, labels=settings.labels, swarm_key=key,
-                identity_file=str(self._dir / "identity.key"), data_dir=str(self._dir), join=settings.join, found=self._founds,
+                identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=settings.join, found=self.founds,
                 expect=settings.expect, voters=settings.voters, join_timeout_ms=int(settings.join_timeout_s * 1000),
                 fsync=settings.durability == "full", heartbeat_ms=settings.heartbeat_ms, congestion=settings.congestion,
             )
@@ -131,7 +155,7 @@ class _Process:
         if not self._settings.checkpoints:
             return None
         return CheckpointStore(
-            self._dir / "checkpoints",
+            self.data_dir / "checkpoints",
             durable=self._settings.durability == "full",
             warn=lambda text: self._observe(FaultSeen("checkpoint", text)),
         )
@@ -140,60 +164,75 @@ class _Process:
         self._journal.record(event)
         if self._settings.measure and isinstance(event, ModelInstalled):
             used = ResourcesUsed(
-                event.round, int(self._net.stats()["bytes_sent"]), self._rss_base, resident_bytes()[1], cpu_seconds(),
+                event.round, int(self.net.stats()["bytes_sent"]), self._rss_base, resident_bytes()[1], cpu_seconds(),
                 congestion_control(self._settings.congestion),
             )  # fmt: skip
             self._journal.record(used)
 
-    def run(self) -> Ending:
-        """The whole life."""
-        _log.info("listening", peer=self._net.me, address=self._net.address, data_dir=str(self._dir))
-        server = self._serve()
-        try:
-            proposal, trainer = self._plan.prepare(self._net.me, founding=self._founds)
-            self._driver.start(proposal, trainer)
-            ending = self._loop()
-            _log.info("leaving", code=ending.code, why=ending.why)
-            if self._joined:
-                self._leave()
-            return ending
-        finally:
-            if server is not None:
-                server.stop()
-            self._worker.close()
-            self._net.close()
-            self._journal.close()
+    def _build(self, run: RunRecord) -> FlatTrainer:
+        if self._plan is None:
+            raise AssertionError("the worker builds before there is a plan")
+        return self._plan.build(run)
 
     def _serve(self):
         if not self._settings.serve:
             return None
         from pyfl.serving import serve
 
-        return serve(self._handle, self._dir / "http.sock")
+        return serve(self.handle, self.data_dir / "http.sock")
 
-    def _leave(self) -> None:
+    # ---- a life
+
+    def start(self) -> None:
+        """Take in who is there already; before `loop`, or in its thread."""
+        self.driver.start()
+
+    def begin(self, plan: RunPlan) -> None:
+        """Train by this plan; from any thread. The worker must not build before this was called."""
+        self._plan = plan
+        proposal, trainer = plan.prepare(self.net.me, founding=self.founds)
+        self.handle.ask(lambda driver: driver.begin(proposal, trainer))
+
+    def end(self, ending: Ending) -> None:
+        """Have the loop return; from any thread."""
+        self._asked = self._asked or ending
+        self.net.wake()
+
+    def leave(self) -> None:
+        """Say goodbye to the swarm, at most 2 s."""
+        if not self.joined.is_set():
+            return
         try:
-            self._net.leave(LEAVE_S)
+            self.net.leave(LEAVE_S)
         except PyflError as error:
             _log.info("left without everyone knowing", error=str(error))
 
-    def _loop(self) -> Ending:
-        driver, next_tick = self._driver, time.monotonic()
+    def close(self) -> None:
+        """Give everything back; after `loop` has returned."""
+        if self._server is not None:
+            self._server.stop()
+        self.worker.close()
+        self.net.close()
+        self._journal.close()
+
+    def loop(self) -> Ending:
+        """Live until the run ends, somebody ends it, or it cannot go on."""
+        driver, next_tick = self.driver, time.monotonic()
         while driver.exit is None:
             now = time.monotonic()
             if now >= next_tick:
                 driver.tick()
-                self._handle.refresh()
+                self.handle.refresh()
                 next_tick = now + TICK_S
-            event = self._net.next_event(max(0.0, next_tick - now))
+            event = self.net.next_event(max(0.0, next_tick - now))
             if event is not None:
                 ending = self._watch(event)
                 if ending:
                     return ending
                 driver.handle(event)
-            for result in self._worker.results():
+            for result in self.worker.results():
                 driver.handle(result)
-            for command in self._handle.commands():
+            for command in self.handle.commands():
                 command(driver)
             ending = self._overdue()
             if ending:
@@ -204,8 +243,8 @@ class _Process:
         """What concerns the process rather than the rounds."""
         match event:
             case overlay.Joined():
-                self._joined = True
-            case overlay.JoinFailed() if not self._joined:
+                self.joined.set()
+            case overlay.JoinFailed() if not self.joined.is_set():
                 tried = "; ".join(f"{f.address}: {f.error}" for f in event.failures)
                 if event.failures and all(f.refused for f in event.failures):
                     return Ending(REFUSED, f"Refused by the swarm: {tried}. Is this the swarm's key?")
@@ -220,9 +259,11 @@ class _Process:
         return None
 
     def _overdue(self) -> Ending | None:
-        received = self._signals.received
+        received = self._received()
         if received:
             return Ending(128 + received, f"ended by {signal.Signals(received).name}")
+        if self._asked:
+            return self._asked
         give_up = self._settings.give_up_s
         if give_up and self._lost_since and time.monotonic() - self._lost_since > give_up:
             return Ending(MAJORITY_LOST, f"The committee's majority was away for {give_up:g} s; start its peers again, or `pyfl recover`.")

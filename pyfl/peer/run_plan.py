@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 
+from pyfl.aggregation import Strategy
 from pyfl.aggregation.strategy import parse as parse_strategy
 from pyfl.apps import App, load_app
 from pyfl.errors import RefusedBySwarm
 from pyfl.peer.settings import PeerSettings
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.records import RunRecord
+from pyfl.tiers import Tiers
 from pyfl.tiers import parse as parse_tiers
 from pyfl.training.trainer import FlatTrainer
 
@@ -17,16 +19,20 @@ __all__ = ["RunPlan"]
 
 DEFAULT_APP = "digits"
 DEFAULT_ROUNDS = 10
+TRAINER = "trainer"  # the app of runs whose trainer was handed over as an object
 
 
 class RunPlan:
     """Raises `PyflError`s for settings that cannot be understood, as soon as it is made."""
 
-    def __init__(self, settings: PeerSettings, trainer: FlatTrainer | None) -> None:
+    def __init__(
+        self, settings: PeerSettings, trainer: FlatTrainer | None, strategy: Strategy | None = None, tiers: Tiers | None = None
+    ) -> None:
+        """`strategy` and `tiers` as values are used instead of the settings' texts."""
         self._settings, self._trainer = settings, trainer
         self._app: App | None = load_app(settings.app) if settings.app and trainer is None else None
-        self._strategy = parse_strategy(settings.strategy) if settings.strategy else None
-        self._tiers = parse_tiers(settings.tiers) if settings.tiers else None
+        self._strategy = strategy or (parse_strategy(settings.strategy) if settings.strategy else None)
+        self._tiers = tiers or (parse_tiers(settings.tiers) if settings.tiers else None)
         self._me = ""
         self._guess: FlatTrainer | None = None
 
@@ -39,16 +45,18 @@ class RunPlan:
         if not founding:
             if self._trainer is None and self._app is not None and self._settings.seed is not None:
                 self._guess = self._make(self._app, self._settings.seed)
-            return None, self._trainer
-        app = self._app or load_app(DEFAULT_APP)
+            return None, None
         seed = self._settings.seed if self._settings.seed is not None else secrets.randbits(31)
-        trainer = self._trainer or self._make(app, seed)
+        if self._trainer is not None:
+            return self._record(None, self._trainer, seed), self._trainer
+        app = self._app or load_app(DEFAULT_APP)
+        trainer = self._make(app, seed)
         return self._record(app, trainer, seed), trainer
 
     def _make(self, app: App, seed: int) -> FlatTrainer:
         return app.build(self._settings.index, self._settings.of, seed, peer=self._me)
 
-    def _record(self, app: App, trainer: FlatTrainer, seed: int) -> RunRecord:
+    def _record(self, app: App | None, trainer: FlatTrainer, seed: int) -> RunRecord:
         settings = self._settings
         strategy = self._strategy or parse_strategy("fedavg")
         buffers = Buffers(trainer.layout, strategy)
@@ -56,8 +64,8 @@ class RunPlan:
         model, state = buffers.seal_base()
         return RunRecord(
             run=secrets.token_hex(8),
-            app=app.name if self._trainer is None else "trainer",
-            options={name: str(value) for name, value in app.record().items()} if self._trainer is None else {},
+            app=app.name if app else TRAINER,
+            options={name: str(value) for name, value in app.record().items()} if app else {},
             layout=trainer.layout,
             model=model,
             state=state,

@@ -117,10 +117,14 @@ class Driver:
     # ---- inputs
 
     def start(self, proposal: RunRecord | None = None, trainer: FlatTrainer | None = None) -> None:
-        """Begin. A founder proposes its run; its trainer is built already."""
-        self._trainer = trainer
+        """Take in who is there already. A founder proposes its run; its trainer is built already."""
         for peer in self.net.peers():
             self.handle(overlay.PeerUp(*(getattr(peer, name) for name in peer.__struct_fields__)))
+        self.begin(proposal, trainer)
+
+    def begin(self, proposal: RunRecord | None = None, trainer: FlatTrainer | None = None) -> None:
+        """Give the trainer, and a founder its run, to a driver that may have been started without."""
+        self._trainer = trainer or self._trainer
         if proposal is not None:
             self._perform(self.machine.propose(proposal))
 
