@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,25 +12,51 @@ from pyfl.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Dataset", "stratified_split"]
+__all__ = ["Dataset", "check_labels", "stratified_split"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Samples along axis 0; labels are integers 0..classes-1. Raises `DataError` when arrays do not fit."""
+    """Samples along axis 0, of the type that the model takes; labels are integers 0..classes-1.
 
-    x_train: NDArray[np.float32]
-    y_train: NDArray[np.int32]
-    x_test: NDArray[np.float32]
-    y_test: NDArray[np.int32]
+    Raises `DataError` when arrays do not fit, naming the first label that is out of range.
+    """
+
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_test: NDArray[Any]
+    y_test: NDArray[Any]
     classes: int
+    groups: NDArray[Any] | None = None
+    """Who or what each training sample comes from (a writer, a device), for the partitioner `natural`."""
 
     def __post_init__(self) -> None:
         for part, x, y in (("training", self.x_train, self.y_train), ("held-out", self.x_test, self.y_test)):
             if len(x) != len(y):
                 raise DataError(f"The {part} data has {len(x)} samples and {len(y)} labels; each sample needs one.")
-            if y.size and not 0 <= int(y.min()) <= int(y.max()) < self.classes:
-                raise DataError(f"The {part} labels run from {y.min()} to {y.max()}; expected 0 to {self.classes - 1}.")
+            check_labels(y, self.classes, part)
+        if self.groups is not None and len(self.groups) != len(self.y_train):
+            raise DataError(f"There are {len(self.y_train)} training samples and {len(self.groups)} groups; each sample needs one.")
+
+    def part(self, chosen: NDArray[np.int64]) -> Dataset:
+        """The same with only the chosen training samples."""
+        groups = None if self.groups is None else self.groups[chosen]
+        return replace(self, x_train=self.x_train[chosen], y_train=self.y_train[chosen], groups=groups)
+
+
+def check_labels(labels: NDArray[Any], classes: int, part: str) -> None:
+    """Raise `DataError` naming the first label that is not one of 0..classes-1, and its place."""
+    if labels.ndim != 1:
+        raise DataError(f"The {part} labels have shape {labels.shape}; expected one class number a sample, as in [3, 0, 7].")
+    if not labels.size:
+        return
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"Label {first} of the {part} data is {labels[first].item()!r} (and {len(wrong) - 1} more are out of range); "
+            f"expected whole numbers from 0 to {classes - 1}."
+        )
 
 
 def stratified_split(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -30,9 +30,7 @@ def digits() -> Dataset:
         # By name, and so untyped: scikit-learn has no annotations.
         load_digits: Any = importlib.import_module("sklearn.datasets").load_digits
     except ImportError as error:
-        raise DataError(
-            f"The digits come with scikit-learn, which could not be imported: {error}. Install scikit-learn."
-        ) from error
+        raise DataError(f"The digits come with scikit-learn, which could not be imported: {error}. Install scikit-learn.") from error
     images, labels = load_digits(return_X_y=True)
     x = (np.asarray(images) / 16.0).astype(np.float32).reshape(-1, 8, 8, 1)
     y = np.asarray(labels).astype(np.int32)
