@@ -78,7 +78,7 @@ class Narrator:
                 return f"refused bad input ({event.where}): {event.error}"
             case events.ResourcesUsed():
                 mib = 1024 * 1024
-                return f"round {event.round}: {event.bytes_sent / mib:.1f} MiB sent so far, at most {event.rss_peak_bytes / mib:.0f} in memory"
+                return f"round {event.round}: {event.bytes_sent / mib:.1f} MiB sent so far, memory {event.rss_peak_bytes / mib:.0f} MiB"
             case events.RunFinished():
                 return f"the run is finished: {event.round} rounds"
 

@@ -63,7 +63,7 @@ def peers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             entry.address,
             ", ".join(
                 role
-                for role, has in (("this one", entry.me), ("coordinator", entry.coordinator), ("voter", entry.voter))
+                for role, has in (("this one", entry.me), ("leads", entry.coordinator), ("votes", entry.voter))
                 if has
             ),
             entry.phase,

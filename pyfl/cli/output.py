@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+UNLIMITED = 10_000
+
 __all__ = ["print_json", "print_json_lines", "print_table", "short", "to_people"]
 
 
@@ -39,13 +41,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     from rich.table import Table
 
     console = to_people()
-    table = Table(box=None if not console.is_terminal else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=not console.is_terminal)
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     if not console.is_terminal:
-        console.width = max(console.width, console.measure(table).maximum)
+        console.width = max(console.width, table.__rich_measure__(console, console.options.update(width=UNLIMITED)).maximum)
     console.print(table)
 
 

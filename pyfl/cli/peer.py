@@ -86,10 +86,14 @@ def peer(
     settings = peer_settings(flags, file=config)
     _log_to_stderr(quiet)
 
+    from pyfl.cli.port_owner import listener
+    from pyfl.errors import AddressInUse
     from pyfl.peer.process import run
 
     ending = run(settings, _teller(as_json, quiet))
-    if ending.code:
+    if ending.code == AddressInUse.exit_code:
+        typer.echo(f"error: {ending.why}. {listener(settings.listen)}", err=True)
+    elif ending.code:
         typer.echo(f"error: {ending.why}" if ending.code < 128 else ending.why, err=True)
     elif not quiet:
         typer.echo(ending.why, err=True)

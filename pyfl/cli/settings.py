@@ -39,7 +39,8 @@ def peer_settings(
     try:
         return msgspec.convert(values, PeerSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"Settings: {error}. `pyfl peer --help` lists them.") from error
+        what, _, name = str(error).partition(" - at `$.")
+        raise ConfigError(f"Setting {name.rstrip('`') or '?'}: {what}. `pyfl peer --help` lists them.") from error
 
 
 def _spread(name: str, text: str) -> Any:
