@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from pyfl import events
 from pyfl.aggregation import Strategy, fedavg
 from pyfl.overlay.simulated import NetworkOptions, SimulatedNetwork, SimulatedOverlay
+from pyfl.overlay.simulated.raft import Disk
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.machine import Input
 from pyfl.rounds.records import Deadlines, RunRecord
+from pyfl.simulation.disk import SimulatedCheckpoints
 from pyfl.tiers import Tiers, rotated
 from pyfl.training.trainer import FlatTrainer
 
@@ -79,8 +81,9 @@ class SimulatedSwarm:
         work_s: tuple[float, float] = (0.05, 0.6),
         options: NetworkOptions | None = None,
         late: int = 0,
+        durable: bool = True,
     ) -> None:
-        """`late` of the peers are not started; `start_late` starts them."""
+        """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results."""
         self.network = SimulatedNetwork(seed, options=options)
         self._trainer, self._work_s = trainer, work_s
         self._rounds, self._strategy, self._tiers = rounds, strategy or fedavg(), tiers or rotated(4)
@@ -89,9 +92,11 @@ class SimulatedSwarm:
         self._work: dict[str, float] = {}
         self._indices: dict[str, int] = {}
         self._lives = 0
+        self._durable = durable
+        self._stores: dict[Disk, SimulatedCheckpoints] = {}
         self.current: dict[str, SimulatedPeer] = {}
         self.lives: list[SimulatedPeer] = []
-        self.network.on_started = self._attach
+        self.network.on_started = self._restarted
         self.min_peers = peers - late
         for index in range(peers - late):
             self.start_peer(index, found=index == 0)
@@ -112,14 +117,19 @@ class SimulatedSwarm:
         share = int(overlay.me[:8], 16) / 0xFFFFFFFF
         return low + (high - low) * share
 
+    def _restarted(self, overlay: SimulatedOverlay) -> None:
+        self._attach(overlay)
+
     def _attach(self, overlay: SimulatedOverlay, *, found: bool = False) -> SimulatedPeer:
         index = self._indices[overlay.me]
         worker = _Worker(self, overlay)
         self._lives += 1
         peer = SimulatedPeer(overlay, None)  # type: ignore[arg-type] - set two lines below
         peer.driver = Driver(
-            overlay, worker, lambda run: self._trainer(index), lambda: self.network.now,
+            overlay, worker, lambda _: self._trainer(index), lambda: self.network.now,
             lambda event: self._observe(peer, event), instance=self._lives,
+            checkpoints=self._stores.setdefault(overlay.process.disk, SimulatedCheckpoints()) if self._durable else None,
+            durable=self._durable,
         )  # fmt: skip
         worker.driver = peer.driver
         self.current[overlay.me] = peer

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from pyfl.aggregation import Strategy, fedadam, fedavg, fedavgm
 from pyfl.apps.onehot import OneHotTrainer
-from pyfl.overlay.simulated import NetworkOptions, SimulatedNetwork, SimulatedOverlay
+from pyfl.overlay.simulated import NetworkOptions, SimulatedOverlay
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.rounds.records import ControlRecord, Deadlines
 from pyfl.simulation import SimulatedSwarm
@@ -122,9 +123,9 @@ class DrawnRun:
         )  # fmt: skip
         self.faults.apply(swarm.network)
         for number, at in enumerate(self.late, start=self.peers - len(self.late)):
-            swarm.network.schedule(at, lambda number=number: swarm.start_peer(number))
+            swarm.network.schedule(at, partial(swarm.begin, number))
         for at, wish in self.wishes:
-            swarm.network.schedule(at, lambda wish=wish: say(swarm, wish))
+            swarm.network.schedule(at, partial(say, swarm, wish))
         return Started(self, swarm)
 
 
@@ -134,6 +135,10 @@ class _Swarm(SimulatedSwarm):
     def __init__(self, *args: object, straggler: int = -1, **more: object) -> None:
         self._straggler = straggler
         super().__init__(*args, **more)  # type: ignore[arg-type]
+
+    def begin(self, index: int) -> None:
+        """A late peer comes."""
+        self.start_peer(index)
 
     def work_time(self, overlay: SimulatedOverlay) -> float:
         """8 s for the straggler."""
@@ -156,11 +161,11 @@ def say(swarm: SimulatedSwarm, wish: str) -> None:
             return
         if (wanted.state, wanted.kicked) == (control.state, control.kicked):
             if verb == "pause" and whom:
-                swarm.network.schedule(float(whom), lambda: say(swarm, "resume"))
+                swarm.network.schedule(float(whom), partial(say, swarm, "resume"))
             return
         peer.driver.control(wanted)
         break
-    swarm.network.schedule(1.0, lambda: say(swarm, wish))
+    swarm.network.schedule(1.0, partial(say, swarm, wish))
 
 
 @dataclass
@@ -192,8 +197,3 @@ class Started:
 def play(seed: int) -> Started:
     """Run a seed to its end."""
     return DrawnRun.of(seed).start().run()
-
-
-def network_of(started: Started) -> SimulatedNetwork:
-    """Its network."""
-    return started.swarm.network

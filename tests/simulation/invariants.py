@@ -50,9 +50,7 @@ def check(started: Started, *, hostile: frozenset[int] = frozenset()) -> None:
 
 def records(swarm: SimulatedSwarm) -> list[RoundRecord]:
     """Every round record that the committee took, in order."""
-    return [
-        msgspec.msgpack.decode(value, type=RoundRecord) for _, key, _, value in swarm.network.committed_history if key == ROUND
-    ]
+    return [msgspec.msgpack.decode(value, type=RoundRecord) for _, key, _, value in swarm.network.committed_history if key == ROUND]
 
 
 def committed(swarm: SimulatedSwarm) -> dict[int, RoundRecord]:
@@ -95,9 +93,7 @@ def check_life(life: SimulatedPeer, rounds: dict[int, RoundRecord]) -> None:
     assert order == sorted(order), f"I2: {name} went back to an older model: {order}"
 
 
-def check_counted(
-    swarm: SimulatedSwarm, drawn: DrawnRun, rounds: dict[int, RoundRecord], lives: list[SimulatedPeer]
-) -> None:
+def check_counted(swarm: SimulatedSwarm, drawn: DrawnRun, rounds: dict[int, RoundRecord], lives: list[SimulatedPeer]) -> None:
     """I3, I4: each round's model and state are what its record and the listed contributors' updates make them, bit for bit."""
     models = {number: model for life in lives for number, model in life.models.items()}
     states = {number: state for life in lives for number, state in life.states.items()}
@@ -131,9 +127,7 @@ def check_probes(swarm: SimulatedSwarm, drawn: DrawnRun, record: RoundRecord, up
     )
 
 
-def expected_result(
-    swarm: SimulatedSwarm, drawn: DrawnRun, record: RoundRecord, base: Flat, state: list[Flat]
-) -> tuple[str, str]:
+def expected_result(swarm: SimulatedSwarm, drawn: DrawnRun, record: RoundRecord, base: Flat, state: list[Flat]) -> tuple[str, str]:
     """The digests of a round's model and server state, recomputed without trees: one integer sum in plain numpy."""
     layout = drawn.trainer(0).layout
     bounds = np.asarray(layout.bounds, np.int64)
@@ -214,8 +208,21 @@ def check_excuse(swarm: SimulatedSwarm, drawn: DrawnRun, rounds: dict[int, Round
     number = max(rounds, default=-1) + 1
     able = [p for p in left if number not in drawn.bad_rounds[swarm.index_of(p.overlay.me)]]
     too_few = len(able) < drawn.min_contributors
-    assert majority_lost or never_began or too_few, (
+    assert majority_lost or never_began or too_few or model_lost(swarm, rounds), (
         f"I5: nothing is missing, and yet the run stands still at {sorted(rounds)}: {waiting}"
     )
     silent = [name for name, what in waiting.items() if not what]
     assert not silent, f"I5: {silent} do not say what they wait for: {waiting}"
+
+
+def model_lost(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord]) -> bool:
+    """Every disk and every process that held the last committed model is gone (I2 needs one holder)."""
+    if not rounds:
+        return False
+    last = rounds[max(rounds)]
+    return not any(
+        (life.driver.machine.member.have.model, life.driver.machine.member.have.state) == (last.model, last.state)
+        or any(event.round == last.number for _, event in life.seen if isinstance(event, events.ResultHeld))
+        for life in swarm.current.values()
+        if life.overlay.process.running and life.driver.exit is None
+    )

@@ -171,6 +171,8 @@ class Membership:
         if seen is None or seen == info or not observer.running:
             return
         if not self._links.linked(observer, self._processes[number]):
+            # Gossip brings it round when they reach each other again, if they have not given each other up by then.
+            self._scheduler.schedule(self._rng.uniform(*self._options.gossip_s), partial(self._update, observer, number))
             return
         observer.view[number] = info
         observer.deliver(_as_update(info))

@@ -1,0 +1,56 @@
+"""A peer's checkpoints in simulated time: kept as long as its disk, written when the worker's job ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyfl.checkpoints import CheckpointStore, Saved
+
+__all__ = ["SimulatedCheckpoints"]
+
+Flat = NDArray[np.float32]
+Model = tuple[Saved, Flat, list[Flat]]
+
+
+class SimulatedCheckpoints(CheckpointStore):
+    """As `CheckpointStore`, in memory. The newest committed model and one staged result are kept."""
+
+    def __init__(self) -> None:  # no directory: nothing of the base's own state is used
+        self._committed: Model | None = None
+        self._staged: Model | None = None
+
+    def stage(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
+        """Keep an uncommitted result."""
+        self._staged = _copy(saved, model, state)
+        return True
+
+    def commit(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
+        """Keep a committed model."""
+        self._committed = _copy(saved, model, state)
+        if self._staged and self._staged[0].round <= saved.round:
+            self._staged = None
+        return True
+
+    def newest(self, run: str, layout: str, model: Flat, state: Sequence[Flat]) -> Saved | None:  # noqa: ARG002 - one run, one layout
+        """Load the committed model, if there is one."""
+        return _load(self._committed, model, state)
+
+    def staged(self, run: str, layout: str, model: Flat, state: Sequence[Flat]) -> Saved | None:  # noqa: ARG002 - one run, one layout
+        """Load the staged result, if there is one."""
+        return _load(self._staged, model, state)
+
+
+def _copy(saved: Saved, model: Flat, state: Sequence[Flat]) -> Model:
+    return saved, model.copy(), [vector.copy() for vector in state]
+
+
+def _load(kept: Model | None, model: Flat, state: Sequence[Flat]) -> Saved | None:
+    if kept is None:
+        return None
+    np.copyto(model, kept[1])
+    for vector, source in zip(state, kept[2], strict=True):
+        np.copyto(vector, source)
+    return kept[0]

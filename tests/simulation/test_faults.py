@@ -1,0 +1,46 @@
+"""Swarms under random faults keep I1 to I6, whatever the seed. A seed that fails prints its run.
+
+`PYFL_SEEDS=1234` or `PYFL_SEEDS=1000-2000` plays seeds of choice; `make soak` plays 20,000.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.simulation.drawn import DrawnRun
+from tests.simulation.invariants import check
+
+BLOCK = 30
+BLOCKS = 36
+SOAK_BLOCKS = 20_000 // BLOCK
+
+
+def keeps_its_promises(seed: int) -> None:
+    drawn = DrawnRun.of(seed)
+    try:
+        check(drawn.start().run())
+    except Exception as error:
+        error.add_note(f"\n{drawn}\n\nto play it again: PYFL_SEEDS={seed} pytest tests/simulation/test_faults.py -k choice")
+        raise
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_swarm_under_random_faults_keeps_its_promises(block: int) -> None:
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        keeps_its_promises(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("block", range(BLOCKS, BLOCKS + SOAK_BLOCKS))
+def test_a_swarm_under_very_many_random_faults_keeps_its_promises(block: int) -> None:
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        keeps_its_promises(seed)
+
+
+@pytest.mark.skipif("PYFL_SEEDS" not in os.environ, reason="PYFL_SEEDS names no seeds of choice")
+def test_seeds_of_choice_keep_their_promises() -> None:
+    first, _, last = os.environ["PYFL_SEEDS"].partition("-")
+    for seed in range(int(first), int(last or first) + 1):
+        keeps_its_promises(seed)
