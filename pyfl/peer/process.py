@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pyfl.checkpoints import CheckpointStore
-from pyfl.errors import PyflError
+from pyfl.errors import ConfigError, PyflError
 from pyfl.events import FaultSeen, ModelInstalled, ObservedEvent, ResourcesUsed, Stamped
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.overlay.protocol import Overlay
+from pyfl.peer.acquaintances import Acquaintances
 from pyfl.peer.handle import Handle
 from pyfl.peer.journal import Journal
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
@@ -117,10 +120,14 @@ class Process:
         """`follower` is called with every event in the loop's thread; `received`: the number of a signal to end by, or 0."""
         self._settings, self._received = settings, received
         self.data_dir = Path(settings.data_dir or f"pyfl-data/{settings.listen.replace(':', '-')}")
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_writable(self.data_dir)
         self.founds = not settings.join
-        key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not (self.data_dir / "ledger").exists())
+        self._resumes = (self.data_dir / "ledger" / "raft.db").exists()
+        key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes)
         self._plan: RunPlan | None = None
+        self._faults: deque[FaultSeen] = deque()
+        """Told by any thread, observed by the loop's."""
+        self._met = Acquaintances(self.data_dir / "peers.json", lambda text: self._faults.append(FaultSeen("peers.json", text)))
         self.net = self._open(key)
         self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
         self.worker = worker(self.net)
@@ -132,7 +139,7 @@ class Process:
         self._rss_base = resident_bytes()[0]
         self.joined = threading.Event()
         """Set when this peer is a member of the swarm; a founder is from the beginning."""
-        if self.founds:
+        if self.founds or self._met.known:  # once a member, a peer tries for ever
             self.joined.set()
         self._lost_since: float | None = None
         self._asked: Ending | None = None
@@ -145,11 +152,14 @@ class Process:
         return RealOverlay(
             OverlayConfig(
                 listen=settings.listen, advertise=settings.advertise, name=settings.name, labels=settings.labels, swarm_key=key,
-                identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=settings.join, found=self.founds,
+                identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=self._whom_to_ask(), found=self.founds,
                 expect=settings.expect, voters=settings.voters, join_timeout_ms=int(settings.join_timeout_s * 1000),
                 fsync=settings.durability == "full", heartbeat_ms=settings.heartbeat_ms, congestion=settings.congestion,
             )
         )  # fmt: skip
+
+    def _whom_to_ask(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self._settings.join, *self._met.addresses()]))
 
     def _checkpoints(self) -> CheckpointStore | None:
         if not self._settings.checkpoints:
@@ -157,8 +167,12 @@ class Process:
         return CheckpointStore(
             self.data_dir / "checkpoints",
             durable=self._settings.durability == "full",
-            warn=lambda text: self._observe(FaultSeen("checkpoint", text)),
+            warn=lambda text: self._faults.append(FaultSeen("checkpoint", text)),
         )
+
+    def _tell_faults(self) -> None:
+        while self._faults:
+            self._observe(self._faults.popleft())
 
     def _observe(self, event: ObservedEvent) -> None:
         self._journal.record(event)
@@ -190,7 +204,7 @@ class Process:
     def begin(self, plan: RunPlan) -> None:
         """Train by this plan; from any thread. The worker must not build before this was called."""
         self._plan = plan
-        proposal, trainer = plan.prepare(self.net.me, founding=self.founds)
+        proposal, trainer = plan.prepare(self.net.me, founding=self.founds and not self._resumes)
         self.handle.ask(lambda driver: driver.begin(proposal, trainer))
 
     def end(self, ending: Ending) -> None:
@@ -213,6 +227,7 @@ class Process:
             self._server.stop()
         self.worker.close()
         self.net.close()
+        self._tell_faults()
         self._journal.close()
 
     def loop(self) -> Ending:
@@ -222,6 +237,8 @@ class Process:
             now = time.monotonic()
             if now >= next_tick:
                 driver.tick()
+                self._found_again()
+                self._tell_faults()
                 self.handle.refresh()
                 next_tick = now + TICK_S
             event = self.net.next_event(max(0.0, next_tick - now))
@@ -239,17 +256,21 @@ class Process:
                 return ending
         return Ending(driver.exit.code, driver.exit.why)
 
+    def _found_again(self) -> None:
+        """A founder that died before it wrote the run finds a ledger without one, and founds after all."""
+        machine, plan = self.driver.machine, self._plan
+        if self.founds and self._resumes and plan is not None and machine.coordinator.active and machine.view.run is None:
+            self._resumes = False
+            self.begin(plan)
+
     def _watch(self, event: overlay.Event) -> Ending | None:
         """What concerns the process rather than the rounds."""
+        self._met.take(event)
         match event:
-            case overlay.Joined():
+            case overlay.Joined() | overlay.PeerUp():
                 self.joined.set()
-            case overlay.JoinFailed() if not self.joined.is_set():
-                tried = "; ".join(f"{f.address}: {f.error}" for f in event.failures)
-                if event.failures and all(f.refused for f in event.failures):
-                    return Ending(REFUSED, f"Refused by the swarm: {tried}. Is this the swarm's key?")
-                waited = f"{self._settings.join_timeout_s:g} s"
-                return Ending(UNREACHABLE, f"No bootstrap address could be reached in {waited}: {tried}. Check address and port.")
+            case overlay.JoinFailed():
+                return self._not_joined(event)
             case overlay.LedgerLost():
                 self._lost_since = self._lost_since or time.monotonic()
             case overlay.LedgerFound():
@@ -257,6 +278,17 @@ class Process:
             case _:
                 pass
         return None
+
+    def _not_joined(self, failed: overlay.JoinFailed) -> Ending | None:
+        tried = "; ".join(f"{f.address}: {f.error}" for f in failed.failures)
+        told = [f for f in failed.failures if f.address.partition(" ")[0] in self._settings.join]
+        if told and all(f.refused for f in told):
+            return Ending(REFUSED, f"Refused by the swarm: {tried}. Is this the swarm's key?")
+        waited = f"{self._settings.join_timeout_s:g} s"
+        if self.joined.is_set():
+            self._observe(FaultSeen("join", f"Nobody of the swarm answered for {waited}: {tried}. This peer goes on trying."))
+            return None
+        return Ending(UNREACHABLE, f"No bootstrap address could be reached in {waited}: {tried}. Check address and port.")
 
     def _overdue(self) -> Ending | None:
         received = self._received()
@@ -268,3 +300,17 @@ class Process:
         if give_up and self._lost_since and time.monotonic() - self._lost_since > give_up:
             return Ending(MAJORITY_LOST, f"The committee's majority was away for {give_up:g} s; start its peers again, or `pyfl recover`.")
         return None
+
+
+def _make_writable(directory: Path) -> None:
+    """Make the data directory. Raises `ConfigError` when nothing can be written there."""
+    probe = directory / f".writable-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir: {directory} cannot be written: {error.strerror}. A peer keeps its identity, ledger and checkpoints there; "
+            "choose another --data-dir or change its permissions."
+        ) from error
