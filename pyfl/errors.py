@@ -48,6 +48,12 @@ class DataError(PyflError):
     exit_code = 5
 
 
+class ImageError(DataError):
+    """A picture cannot be read, or is too large."""
+
+    exit_code = 1
+
+
 class AppError(PyflError):
     """An app cannot be found, or its options cannot be used."""
 

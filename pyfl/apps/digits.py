@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyfl.apps.app import App
+from pyfl.apps.images import ImageInput
 from pyfl.datasets.digits import digits
 from pyfl.training.tensorflow_runtime import import_keras
 
@@ -39,4 +40,9 @@ def model() -> Any:
     return network
 
 
-app = App(model=model, data=digits, options={"local_epochs": 2, "batch_size": 16})
+app = App(
+    model=model,
+    data=digits,
+    options={"local_epochs": 2, "batch_size": 16},
+    images=ImageInput(8, 8, 1, tuple("0123456789"), scale=1 / 255),
+)

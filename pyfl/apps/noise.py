@@ -30,7 +30,7 @@ class NoiseTrainer:
         """All zeros."""
         out.fill(0.0)
 
-    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
+    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:  # noqa: ARG002
         """Write base plus noise, in place."""
         generator = np.random.default_rng((info.seed, info.number, self._index))
         generator.standard_normal(dtype=np.float32, out=out)
@@ -38,7 +38,7 @@ class NoiseTrainer:
         np.add(out, base, out=out)
         return TrainOutcome(1, {})
 
-    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:
+    def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:  # noqa: ARG002
         """Nothing is held out."""
         return None
 

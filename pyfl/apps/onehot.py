@@ -30,23 +30,14 @@ class OneHotTrainer:
     `stop`; reports `samples` samples, so that every contributor weighs the same.
     """
 
-    def __init__(
-        self, size_bytes: int, coordinate: int, *, stride: int, tensors: int, train_s: float, samples: int
-    ) -> None:
+    def __init__(self, size_bytes: int, coordinate: int, *, stride: int, tensors: int, train_s: float, samples: int) -> None:
         values = size_bytes // 4
         if not 1 <= tensors <= values:
-            raise AppError(
-                f"onehot: {size_bytes} bytes do not make {tensors} tensors of float32; expected 1 to {values}."
-            )
+            raise AppError(f"onehot: {size_bytes} bytes do not make {tensors} tensors of float32; expected 1 to {values}.")
         if not 0 <= coordinate < stride <= values:
-            raise AppError(
-                f"onehot: coordinate {coordinate}, stride {stride}, {values} values; "
-                "expected coordinate < stride <= values."
-            )
+            raise AppError(f"onehot: coordinate {coordinate}, stride {stride}, {values} values; expected coordinate < stride <= values.")
         cuts = [values * place // tensors for place in range(tensors + 1)]
-        self.layout = Layout(
-            tuple(TensorSpec(f"tensor_{place}", (cuts[place + 1] - cuts[place],)) for place in range(tensors))
-        )
+        self.layout = Layout(tuple(TensorSpec(f"tensor_{place}", (cuts[place + 1] - cuts[place],)) for place in range(tensors)))
         self._probe = slice(coordinate, None, stride)
         self._train_s = train_s
         self._samples = samples
@@ -80,10 +71,7 @@ def read_probes(update: NDArray[np.floating], stride: int, peers: int) -> NDArra
     off = np.argwhere(np.abs(rows - first) > 1e-4)
     if len(off):
         row, column = (int(place) for place in off[0])
-        raise AppError(
-            f"Peer {column} was counted {rows[row, column]} in stride {row} but {first[column]} in stride 0; "
-            "expected the same."
-        )
+        raise AppError(f"Peer {column} was counted {rows[row, column]} in stride {row} but {first[column]} in stride 0; expected the same.")
     nobody = np.flatnonzero(np.abs(first[peers:]) > 1e-4)
     if len(nobody):
         raise AppError(f"Coordinate {peers + int(nobody[0])} was changed, though there are only {peers} peers.")

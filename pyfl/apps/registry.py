@@ -15,8 +15,10 @@ __all__ = ["BUILT_IN", "load_app"]
 
 # Imported only when asked for: digits needs TensorFlow, and `pyfl --help` must not wait for it.
 BUILT_IN = {
+    "cifar10": "pyfl.apps.cifar10:app",
     "digits": "pyfl.apps.digits:app",
     "linear": "pyfl.apps.linear:app",
+    "mnist": "pyfl.apps.mnist:app",
     "noise": "pyfl.apps.noise:app",
     "onehot": "pyfl.apps.onehot:app",
 }
@@ -37,8 +39,7 @@ def load_app(text: str) -> App:
             near = difflib.get_close_matches(name, BUILT_IN, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise AppError(
-                f"There is no built-in app {name!r}; there are {', '.join(BUILT_IN)}. One of your own is named "
-                f"package.module:name.{hint}"
+                f"There is no built-in app {name!r}; there are {', '.join(BUILT_IN)}. One of your own is named package.module:name.{hint}"
             )
         place = f"{name}:{attribute}"
         name = place

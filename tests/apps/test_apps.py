@@ -92,12 +92,9 @@ def test_probes_that_do_not_fit_are_refused(options: dict[str, str | int]) -> No
         load_app("onehot").build(0, 4, options=options)
 
 
-def test_an_app_of_ones_own_is_loaded_from_the_current_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_app_of_ones_own_is_loaded_from_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_of_test.py").write_text(
-        "from pyfl.apps import App\nfrom pyfl.apps.linear import app as linear\n"
-        "app = App(trainer=linear.trainer, options=linear.options)\n"
+        "from pyfl.apps import App\nfrom pyfl.apps.linear import app as linear\napp = App(trainer=linear.trainer, options=linear.options)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -107,7 +104,7 @@ def test_an_app_of_ones_own_is_loaded_from_the_current_directory(
 
 
 def test_the_run_record_has_what_all_share_and_nothing_else() -> None:
-    assert load_app("digits").record() == {"batch_size": 16, "local_epochs": 2, "partition": "iid"}
+    assert load_app("digits").record() == {"batch_size": 16, "limit_samples": 0, "local_epochs": 2, "partition": "iid"}
     assert load_app("digits:partition=dirichlet:0.5").record({"threads": 2})["partition"] == "dirichlet:0.5"
     assert "train_s" not in load_app("onehot").record()
 
