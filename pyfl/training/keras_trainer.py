@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyfl.errors import DataError, TrainingError
-from pyfl.training.keras_optimizer import OptimizerReset
-from pyfl.training.keras_variables import FlatVariables
+from pyfl.training.keras_data import ArrayData, SourceData, TrainingData, training_data
+from pyfl.training.keras_model import ResidentModel
 from pyfl.training.seeds import generator
-from pyfl.training.tensorflow_runtime import import_tensorflow
+from pyfl.training.tensorflow_runtime import import_keras, import_tensorflow
 from pyfl.training.trainer import Evaluation, Flat, RoundInfo, TrainOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
-
+    from pyfl.training.keras_optimizer import OptimizerState
     from pyfl.training.layout import Layout
 
 __all__ = ["KerasTrainer"]
@@ -36,8 +35,9 @@ EVALUATION_BATCH = 256
 class KerasTrainer:
     """Trains and evaluates a compiled Keras model on this peer's data.
 
-    `x`, `y` (and `x_test`, `y_test`, the held-out data that all peers share) are arrays, or tuples or dicts of arrays
-    for models with several inputs; axis 0 counts samples. Any loss and optimizer; regularisation and `add_loss` count.
+    `x`, `y` (and `x_test`, `y_test`, the held-out data that all peers share) are arrays, or tuples, lists or dicts of arrays
+    for models with several inputs or outputs; axis 0 counts samples. Any loss, metrics and optimizer; regularisation and `add_loss`
+    count. Losses and metrics told are those of the last local epoch, as `fit` tells them.
 
     Raises `NoTrainableWeights`, `ModelMismatch`, `DataError` and `TrainingError`.
     """
@@ -52,34 +52,33 @@ class KerasTrainer:
         *,
         local_epochs: int = 1,
         batch_size: int = 32,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        shuffle: bool = True,
+        optimizer_state: OptimizerState = "reset",
     ) -> None:
         tf = import_tensorflow()
         if local_epochs < 1 or batch_size < 1:
             raise TrainingError(f"local_epochs is {local_epochs} and batch_size {batch_size}; both must be at least 1.")
-        if not getattr(model, "compiled", False):
-            raise TrainingError(
-                f"Model {model.name!r} is not compiled, so it has no loss. Call model.compile(optimizer=..., loss=...)."
-            )
         self._tf = tf
-        self._model = model
-        self._local_epochs = local_epochs
-        self._batch_size = batch_size
-        self.samples = _count_samples(x, y, "training data")
+        self._local_epochs, self._batch_size, self._shuffle = local_epochs, batch_size, shuffle
+        data = _arrays(training_data(x, y, sample_weight, class_weight))
+        self.samples = data.samples
         if self.samples == 0:
             raise DataError("This peer has no training samples. Give it a share of the data, or fewer peers.")
-        self._data: Any = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
-        if not model.built:
-            model(self._batch(tf.range(1))[0], training=False)
-        self._variables = FlatVariables(model)
-        self._optimizer = OptimizerReset(model.optimizer, model.trainable_variables)
-        self._layer_seeds = [v for v in model.non_trainable_variables if str(v.path).endswith("seed_generator_state")]
-        self._initial = np.empty(self.layout.size, np.float32)
-        self._variables.store(self._initial)
+        self._resident = ResidentModel(model, data.one_sample, optimizer_state)
+        self._model = model
+        self._weighted = data.weights is not None
+        self._data: Any = tf.nest.map_structure(
+            tf.convert_to_tensor, (data.x, data.y, data.weights) if self._weighted else (data.x, data.y)
+        )
+        self._measured = _has_metrics(model)
         self._run = self._trace_training()
         self.held_out = 0
         if x_test is not None:
-            self.held_out = _count_samples(x_test, y_test, "held-out data")
-            self._test: Any = tf.nest.map_structure(tf.convert_to_tensor, (x_test, y_test))
+            test = _arrays(training_data(x_test, y_test, what="held-out data"))
+            self.held_out = test.samples
+            self._test: Any = tf.nest.map_structure(tf.convert_to_tensor, (test.x, test.y))
             self._judge = _judge(model, y_test)
             self._measure = self._trace_evaluation()
         self._batches_a_chunk = 1
@@ -87,7 +86,7 @@ class KerasTrainer:
     @property
     def layout(self) -> Layout:
         """The model's tensors."""
-        return self._variables.layout
+        return self._resident.layout
 
     @property
     def model(self) -> Any:
@@ -96,27 +95,32 @@ class KerasTrainer:
 
     def initial(self, out: Flat) -> None:
         """Write the weights that the model had when it was handed over."""
-        np.copyto(out, self._initial)
+        self._resident.initial(out)
 
     def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
         """Train `local_epochs` epochs from `base`; see `FlatTrainer.train`."""
-        self._variables.load(base)
         batches_an_epoch = -(-self.samples // self._batch_size)
-        self._optimizer.reset(step=max(info.number - 1, 0) * self._local_epochs * batches_an_epoch)
-        layers = generator(info, "layers")
-        for state in self._layer_seeds:
-            state.assign(layers.integers(0, 2**32, size=state.shape, dtype=np.uint32))
+        self._resident.begin(base, info, max(info.number - 1, 0) * self._local_epochs * batches_an_epoch)
         draw = generator(info, "order")
-        loss_sum, processed = 0.0, 0
+        metrics: dict[str, float] = {}
+        processed = 0
         for _ in range(self._local_epochs):
-            order = self._tf.constant(draw.permutation(self.samples).astype(np.int32))
-            loss, samples = self._epoch(order, batches_an_epoch, stop)
-            loss_sum += loss
+            order = draw.permutation(self.samples) if self._shuffle else np.arange(self.samples)
+            if self._measured:
+                self._model.reset_metrics()
+            loss, samples = self._epoch(self._tf.constant(order.astype(np.int32)), batches_an_epoch, stop)
             processed += samples
+            if samples:
+                metrics = self._metrics() | {"loss": loss / samples}
             if samples < self.samples:
                 break
-        self._variables.store(out)
-        return TrainOutcome(processed, {"loss": loss_sum / processed} if processed else {})
+        self._resident.end(out)
+        return TrainOutcome(processed, metrics)
+
+    def _metrics(self) -> dict[str, float]:
+        if not self._measured:
+            return {}
+        return {name: float(value) for name, value in self._model.get_metrics_result().items()}
 
     def _epoch(self, order: Any, batches: int, stop: Callable[[], bool]) -> tuple[float, int]:
         loss_sum, first = 0.0, 0
@@ -141,31 +145,34 @@ class KerasTrainer:
         first, last = self.held_out * index // count, self.held_out * (index + 1) // count
         if first == last:
             return Evaluation(0, 0.0, 0 if self._judge else None)
-        self._variables.load(weights)
+        self._resident.variables.load(weights)
         loss_sum, correct = self._measure(self._tf.constant(first), self._tf.constant(last))
         return Evaluation(last - first, float(loss_sum), int(correct) if self._judge else None)
 
-    def _batch(self, chosen: Any) -> tuple[Any, Any]:
+    def _batch(self, chosen: Any) -> tuple[Any, Any, Any]:
         def take(array: Any) -> Any:
             return self._tf.gather(array, chosen)
 
-        return self._tf.nest.map_structure(take, self._data)
+        parts = self._tf.nest.map_structure(take, self._data)
+        return parts if self._weighted else (*parts, None)
 
     def _trace_training(self) -> Any:
-        tf, model, size, samples = self._tf, self._model, self._batch_size, self.samples
+        tf, model, size, samples, measured = self._tf, self._model, self._batch_size, self.samples, self._measured
         index = tf.TensorSpec((), tf.int32)
 
         @tf.function(input_signature=[tf.TensorSpec((samples,), tf.int32), index, index], autograph=False)
         def run(order: Any, first: Any, last: Any) -> Any:
             def batch(number: Any, loss_sum: Any) -> tuple[Any, Any]:
                 chosen = order[number * size : tf.minimum((number + 1) * size, samples)]
-                batch_x, batch_y = self._batch(chosen)
+                batch_x, batch_y, weights = self._batch(chosen)
                 with tf.GradientTape() as tape:
                     predicted = model(batch_x, training=True)
-                    loss = model.compute_loss(x=batch_x, y=batch_y, y_pred=predicted, training=True)
+                    loss = model.compute_loss(x=batch_x, y=batch_y, y_pred=predicted, sample_weight=weights, training=True)
                     scaled = model.optimizer.scale_loss(loss)
                 gradients = tape.gradient(scaled, model.trainable_weights)
                 model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+                if measured:
+                    model.compute_metrics(batch_x, batch_y, predicted, sample_weight=weights)
                 return number + 1, loss_sum + tf.cast(loss, tf.float32) * tf.cast(tf.size(chosen), tf.float32)
 
             def left(number: Any, _: Any) -> Any:
@@ -173,9 +180,11 @@ class KerasTrainer:
 
             return tf.while_loop(left, batch, (first, tf.constant(0.0)), parallel_iterations=1)[1]
 
-        # Traced and instantiated now, so that round 1 is not the one that waits; no batch is run.
+        # Traced and instantiated now, so that round 1 is not the one that waits; no batch is run. As in a round: with its schedule.
+        self._resident.optimizer.begin(0)
         traced = run.get_concrete_function()
         traced(tf.zeros(samples, tf.int32), tf.constant(0), tf.constant(0))
+        self._resident.optimizer.end()
         return traced
 
     def _trace_evaluation(self) -> Any:
@@ -209,22 +218,16 @@ class KerasTrainer:
         return traced
 
 
-def _count_samples(x: Any, y: Any, what: str) -> int:
-    arrays: Sequence[NDArray[Any]] = [np.asarray(array) for part in (x, y) for array in _leaves(part)]
-    if not arrays or y is None:
-        raise DataError(f"The {what} has no inputs or no targets; both x and y are needed.")
-    counts = {len(array) if array.ndim else 0 for array in arrays}
-    if len(counts) != 1:
-        raise DataError(f"The {what} has arrays of {sorted(counts)} samples; x and y must have equally many.")
-    return counts.pop()
+def _arrays(data: TrainingData) -> ArrayData:
+    if isinstance(data, SourceData) or data.y is None:
+        raise DataError("The fast loop trains on arrays x and y; for anything else use FitTrainer.")
+    return data
 
 
-def _leaves(part: Any) -> list[Any]:
-    if isinstance(part, dict):
-        return [leaf for value in part.values() for leaf in _leaves(value)]  # pyright: ignore
-    if isinstance(part, (tuple, list)):
-        return [leaf for value in part for leaf in _leaves(value)]  # pyright: ignore
-    return [part]
+def _has_metrics(model: Any) -> bool:
+    """Whether there is anything to measure but the loss, which the loop sums itself."""
+    base = import_keras().Model.compute_metrics
+    return type(model).compute_metrics is not base or len(model.metrics) > 1
 
 
 def _judge(model: Any, y: Any) -> Callable[[Any, Any, Any], Any] | None:
@@ -235,9 +238,7 @@ def _judge(model: Any, y: Any) -> Callable[[Any, Any, Any], Any] | None:
     loss = model.loss
     name = (loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")).lower()
     if name in ("sparse_categorical_crossentropy", "sparsecategoricalcrossentropy"):
-        return lambda tf, y, p: tf.equal(
-            tf.cast(tf.reshape(y, (-1,)), tf.int64), tf.argmax(tf.reshape(p, (-1, p.shape[-1])), -1)
-        )
+        return lambda tf, y, p: tf.equal(tf.cast(tf.reshape(y, (-1,)), tf.int64), tf.argmax(tf.reshape(p, (-1, p.shape[-1])), -1))
     if name in ("categorical_crossentropy", "categoricalcrossentropy"):
         return lambda tf, y, p: tf.equal(tf.argmax(y, -1), tf.argmax(p, -1))
     if name in ("binary_crossentropy", "binarycrossentropy"):
