@@ -152,7 +152,8 @@ class Process:
         return RealOverlay(
             OverlayConfig(
                 listen=settings.listen, advertise=settings.advertise, name=settings.name, labels=settings.labels, swarm_key=key,
-                identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=self._whom_to_ask(), found=self.founds,
+                identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=self._whom_to_ask(),
+                found=self.founds and not self._met.known,  # with its ledger lost, a founder that had company joins it
                 expect=settings.expect, voters=settings.voters, join_timeout_ms=int(settings.join_timeout_s * 1000),
                 fsync=settings.durability == "full", heartbeat_ms=settings.heartbeat_ms, congestion=settings.congestion,
             )
