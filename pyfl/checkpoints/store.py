@@ -40,6 +40,9 @@ class Saved(msgspec.Struct, frozen=True):
     state: str
     vectors: int = 0
     """Of the server state."""
+    app: str = ""
+    options: dict[str, str] = {}
+    """With which the model can be built again."""
 
 
 class CheckpointStore:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +35,15 @@ WITHOUT_FRAMEWORK = {"linear", "onehot"}
 
 def demo(
     peers: Annotated[int, typer.Option(min=2, max=200, help="Processes to start.")] = 6,
-    app: Annotated[str, typer.Option(help="What they learn.")] = "digits",
+    app: Annotated[str, typer.Option(help="What they learn: digits, mnist, cifar10, or package.module:name.")] = "digits",
+    model: Annotated[str | None, typer.Option(help="Which of the app's models: for cifar10 original or niid.")] = None,
+    partition: Annotated[
+        str | None, typer.Option(help="How the data is divided: iid, dirichlet:0.5, pathological:6, shard:2, linear...")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE")
+    ] = None,
+    limit_samples: Annotated[int | None, typer.Option(min=0, help="Each peer trains on so many samples at most.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How many times they agree on a model.")] = 10,
     strategy: Annotated[str | None, typer.Option(help="fedavg, fedavgm, fedadam; with arguments.")] = None,
     tiers: Annotated[str | None, typer.Option(help="rotated:4, tree:4, star, chain.")] = None,
@@ -52,15 +60,19 @@ def demo(
     from pyfl.cli.swarm_model import SwarmModel
 
     names = peer_names(peers)
-    model = SwarmModel(names, rounds, time.monotonic())
-    with _directory(data_dir, keep) as directory, choose_view(model, app, as_json) as view:
-        interrupted = _watch(_settings(names, directory, app, rounds, strategy, tiers, seed), app, model, view)
-        view.finish(time.monotonic() - model.began, interrupted)
+    swarm = SwarmModel(names, rounds, time.monotonic())
+    data_and_model = {"app": app, "model": model, "partition": partition, "data": data, "limit_samples": limit_samples}
+    # The seed is known to all, so that joiners build while the founder does.
+    all_know: dict[str, Any] = {**data_and_model, "seed": secrets.randbits(31) if seed is None else seed}
+    founder_knows: dict[str, Any] = {"rounds": rounds, "strategy": strategy, "tiers": tiers}
+    with _directory(data_dir, keep) as directory, choose_view(swarm, app, as_json) as view:
+        interrupted = _watch(_settings(names, directory, all_know, founder_knows), app, swarm, view)
+        view.finish(time.monotonic() - swarm.began, interrupted)
     if interrupted:
         raise typer.Exit(128 + interrupted)
     if keep or data_dir is not None:
         typer.echo(f"data: {directory}", err=True)
-    raise typer.Exit(exit_code(model))
+    raise typer.Exit(exit_code(swarm))
 
 
 def peer_names(count: int) -> list[str]:
@@ -80,10 +92,8 @@ def _directory(given: Path | None, keep: bool) -> Generator[Path]:
             yield Path(directory)
 
 
-def _settings(
-    names: list[str], directory: Path, app: str, rounds: int, strategy: str | None, tiers: str | None, seed: int | None
-) -> list[PeerSettings]:
-    """A founder that knows the run, and joiners that know only the founder."""
+def _settings(names: list[str], directory: Path, all_know: dict[str, Any], founder_knows: dict[str, Any]) -> list[PeerSettings]:
+    """A founder that knows the run, and joiners that know the founder and enough of the run to build its model meanwhile."""
     from pyfl.overlay.free_port import free_ports
     from pyfl.peer.settings import PeerSettings
     from pyfl.peer.swarm_key import new_swarm_key, write_secret
@@ -91,13 +101,10 @@ def _settings(
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key() + "\n")
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(names))]
-    seed = secrets.randbits(31) if seed is None else seed  # known to all, so that joiners build while the founder does
     return [
         PeerSettings(
             listen=addresses[i], join=() if i == 0 else (addresses[0],), name=name, data_dir=str(directory / name), swarm_key=str(key),
-            app=app, rounds=rounds if i == 0 else None, strategy=strategy if i == 0 else None,
-            tiers=tiers if i == 0 else None, seed=seed, min_peers=len(names) if i == 0 else None,
-            index=i, of=len(names),
+            index=i, of=len(names), min_peers=len(names) if i == 0 else None, **all_know, **(founder_knows if i == 0 else {}),
         )
         for i, name in enumerate(names)
     ]  # fmt: skip

@@ -41,13 +41,23 @@ def peer(
     voters: Annotated[Count, typer.Option(help="Size of the committee: 1, 3 or 5; 0: by the swarm's size.", rich_help_panel=NET)] = None,
     heartbeat_ms: Annotated[Count, typer.Option(help="Of the committee's leader.", rich_help_panel=NET)] = None,
     congestion: Annotated[Text, typer.Option(help="TCP congestion control.", rich_help_panel=NET)] = None,
-    app: Annotated[Text, typer.Option(help="digits, or package.module:name; options after a colon.", rich_help_panel=RUN)] = None,
+    app: Annotated[
+        Text, typer.Option(help="digits, mnist, cifar10, or package.module:name; options after a colon.", rich_help_panel=RUN)
+    ] = None,
+    model: Annotated[Text, typer.Option(help="Which of the app's models: for cifar10 original or niid.", rich_help_panel=RUN)] = None,
+    partition: Annotated[
+        Text, typer.Option(help="How the data is divided: iid, dirichlet:0.5, pathological:6, shard:2, linear...", rich_help_panel=RUN)
+    ] = None,
+    limit_samples: Annotated[Count, typer.Option(min=0, help="Each peer trains on so many samples at most.", rich_help_panel=RUN)] = None,
     rounds: Annotated[Count, typer.Option(min=1, help="The run's last round.", rich_help_panel=RUN)] = None,
     strategy: Annotated[Text, typer.Option(help="fedavg, fedavgm, fedadam; with arguments.", rich_help_panel=RUN)] = None,
     tiers: Annotated[Text, typer.Option(help="rotated:4, tree:4, star, chain.", rich_help_panel=RUN)] = None,
     min_peers: Annotated[Count, typer.Option(min=1, help="Round 1 opens with so many.", rich_help_panel=RUN)] = None,
     min_contributors: Annotated[Count, typer.Option(min=1, help="A round needs so many updates.", rich_help_panel=RUN)] = None,
     seed: Annotated[Count, typer.Option(help="Of the run.", rich_help_panel=RUN)] = None,
+    data: Annotated[
+        Text, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE", rich_help_panel=SELF)
+    ] = None,
     name: Annotated[Text, typer.Option(help="What people call it.", rich_help_panel=SELF)] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, as site=oslo; may be repeated.", rich_help_panel=SELF)] = None,
     index: Annotated[Count, typer.Option(min=0, help="Which part of the data it has, from 0...", rich_help_panel=SELF)] = None,
@@ -76,7 +86,8 @@ def peer(
     flags: dict[str, Any] = {
         "listen": listen, "advertise": advertise, "join": [*(bootstrap or ()), *(join or ())], "swarm_key": swarm_key,
         "join_timeout_s": join_timeout, "give_up_s": give_up, "expect": expect, "voters": voters, "heartbeat_ms": heartbeat_ms,
-        "congestion": congestion, "app": app, "rounds": rounds, "strategy": strategy, "tiers": tiers, "min_peers": min_peers,
+        "congestion": congestion, "app": app, "model": model, "partition": partition, "limit_samples": limit_samples, "data": data,
+        "rounds": rounds, "strategy": strategy, "tiers": tiers, "min_peers": min_peers,
         "min_contributors": min_contributors, "seed": seed, "name": name, "labels": _labels(label or ()), "index": index, "of": of,
         "data_dir": data_dir, "durability": durability, "serve": serve,
     }  # fmt: skip

@@ -30,7 +30,8 @@ class RunPlan:
     ) -> None:
         """`strategy` and `tiers` as values are used instead of the settings' texts."""
         self._settings, self._trainer = settings, trainer
-        self._app: App | None = load_app(settings.app) if settings.app and trainer is None else None
+        self._options = settings.app_options()
+        self._app: App | None = load_app(settings.app).with_options(self._options) if settings.app and trainer is None else None
         self._strategy = strategy or (parse_strategy(settings.strategy) if settings.strategy else None)
         self._tiers = tiers or (parse_tiers(settings.tiers) if settings.tiers else None)
         self._me = ""
@@ -49,7 +50,7 @@ class RunPlan:
         seed = self._settings.seed if self._settings.seed is not None else secrets.randbits(31)
         if self._trainer is not None:
             return self._record(None, self._trainer, seed), self._trainer
-        app = self._app or load_app(DEFAULT_APP)
+        app = self._app or load_app(DEFAULT_APP).with_options(self._options)
         trainer = self._make(app, seed)
         return self._record(app, trainer, seed), trainer
 
@@ -89,7 +90,7 @@ class RunPlan:
             )
         if self._trainer is not None:
             return self._trainer
-        app = self._app or load_app(run.app)
+        app = self._app or load_app(run.app).with_options(self._options)
         guess, self._guess = self._guess, None
         if guess is not None and {name: str(value) for name, value in app.record().items()} == run.options:
             return guess  # `_differences` has found app and seed to be the run's
@@ -107,11 +108,11 @@ class RunPlan:
             "seed": (settings.seed, run.seed),
         }
         lines = [f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in given.items() if ours is not None and ours != theirs]
-        if self._app is not None and self._app.name == run.app and settings.app and ":" in settings.app:
-            ours = {name: str(value) for name, value in self._app.record().items()}
+        if self._trainer is None and (self._app is None or self._app.name == run.app):
+            app = self._app or load_app(run.app).with_options(self._options)
             lines += [
-                f"option {name} {ours.get(name)} here, {value} there" for name, value in run.options.items() if ours.get(name) != value
+                f"option {name} {value} here, {run.options[name]} there"
+                for name, value in app.chosen.items()
+                if name in run.options and run.options[name] != str(value)
             ]
         return lines
-
-

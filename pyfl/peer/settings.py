@@ -25,6 +25,11 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     swarm_key: str = ""
     """A file; default: PYFL_SWARM_KEY (a file, or 64 hexadecimal characters), then ./swarm.key, which a founder creates."""
     app: str | None = None
+    model: str | None = None
+    partition: str | None = None
+    data: str | None = None
+    limit_samples: int | None = None
+    """These four: options of the app, as if they were given with it."""
     strategy: str | None = None
     tiers: str | None = None
     rounds: int | None = None
@@ -50,3 +55,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Keep committed models (and, as a voter under full durability, staged ones) in the data directory."""
     measure: bool = False
     """Observe memory, bytes and processor time with every installed model."""
+
+    def app_options(self) -> dict[str, str | int | float]:
+        """Options of the app that were given by name."""
+        given = {"model": self.model, "partition": self.partition, "data": self.data, "limit_samples": self.limit_samples}
+        return {name: value for name, value in given.items() if value is not None}

@@ -317,7 +317,7 @@ class Driver:
 
     def _saved(self, round: int, epoch: int, model: str, state: str) -> Saved:
         run = self._run
-        return Saved(run.run, run.layout.digest, round, epoch, model, state, len(self._memory.state))
+        return Saved(run.run, run.layout.digest, round, epoch, model, state, len(self._memory.state), run.app, run.options)
 
     # ---- arithmetic
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -191,7 +192,7 @@ def test_cifar10s_own_pictures_reach_the_small_network(tmp_path: Path) -> None:
     with np.load(packed) as archive:
         for split, count in (("train", 2000), ("test", 500)):
             content, offsets = archive[f"jpeg_{split}"].tobytes(), archive[f"offsets_{split}"][: count + 1]
-            arrays[f"x_{split}"] = np.concatenate([COLOUR.decode(content[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True)])
+            arrays[f"x_{split}"] = np.concatenate([COLOUR.decode(content[a:b]) for a, b in itertools.pairwise(offsets)])
             arrays[f"y_{split}"] = archive[f"y_{split}"][:count]
     np.savez(tmp_path / "cifar10.npz", **arrays)
     trainer = load_app(f"cifar10:model=niid,data={tmp_path / 'cifar10.npz'},local_epochs=6,batch_size=16").build(0, 1, seed=1)
