@@ -147,9 +147,7 @@ def _report_digests(model: SwarmModel) -> None:
 def _last_words(model: SwarmModel, wall_s: float, interrupted: int) -> str:
     done, scores = len(model.trained_rounds()), model.accuracies()
     first = min((at for number, at in model.committed_at.items() if number > 0), default=None)
-    parts = [f"{done} of {model.rounds} rounds in {wall_s:.1f} s"]
-    if first is not None:
-        parts.append(f"the first after {first:.1f} s")
+    parts = [f"{done} of {model.rounds} rounds in {wall_s:.1f} s" + ("" if first is None else f" (first at {first:.1f} s)")]
     if scores:
         parts.append(f"accuracy {scores[-1]:.4f}")
     if done:
