@@ -108,6 +108,18 @@ class Coordinator:
         self._written = {key: versions.get(key, 0) + 1 for key, _ in changes}
         return [Propose(self._writing, writes)]
 
+    def waiting(self) -> str:
+        """Whom the present phase waits for, by name; empty when for nobody."""
+        record, roster = self._view.round, self.roster
+        if record is None or not record.number or record.phase == "committed":
+            return ""
+        expected = roster.alive() & set(record.expected)
+        if record.phase == "train":
+            missing = sorted(p for p in expected if roster.ready(p) is None)
+            return f"round {record.number}'s update from {', '.join(missing)}" if missing else ""
+        missing = sorted(p for p in expected if roster.held(p) is None)
+        return f"round {record.number}'s result to be held by {', '.join(missing)}" if missing else ""
+
     # ---- what members say
 
     def report(self, peer: str, report: Report) -> None:
@@ -197,7 +209,7 @@ class Coordinator:
         self.roster.forgive()
         alive = self.roster.alive()
         current = {p for p in alive if self.roster.have(p) == record.number}
-        completing = alive & {m.peer for m in record.members}
+        completing = alive & {*(m.peer for m in record.members), *record.expected}
         expected = current | completing
         if len(current) < (run.min_contributors or 1):
             return []
@@ -222,7 +234,8 @@ class Coordinator:
         roster, limits = self.roster, run.deadlines
         roster.survey(set(record.expected), limits, reducing=False)
         alive = roster.alive()
-        ready = {p: r for p in alive if (r := roster.ready(p)) is not None}
+        # whoever was given up and speaks again is not waited for, and counts if it is ready
+        ready = {p: r for p in alive | roster.here() if (r := roster.ready(p)) is not None}
         able = {p: r for p, r in ready.items() if r.finite}
         expected = alive & set(record.expected)
         enough = max(1, record.min_contributors)
@@ -231,16 +244,17 @@ class Coordinator:
             return []
         if expected <= ready.keys() or late:
             if len(able) >= enough:
-                return self._close(record, able, alive)
+                return self._close(record, able)
             if len(ready) >= enough:
                 return self._commit(drafts.void(record))
         if late or len(expected | ready.keys()) < enough:
             return self._reopen(run, record)
         return []
 
-    def _close(self, record: RoundRecord, able: dict[str, drafts.Ready], alive: set[str]) -> list[Action]:
+    def _close(self, record: RoundRecord, able: dict[str, drafts.Ready]) -> list[Action]:
         view = self._view
-        receivers = {p for p in alive - able.keys() if self.roster.have(p) == record.number - 1}
+        self.roster.forgive()
+        receivers = {p for p in self.roster.alive() - able.keys() if self.roster.have(p) == record.number - 1}
         sites = {p: info.labels.get("site", "") for p, info in view.peers.items()}
         for ready in able.values():
             self._trainings.add(ready.train_s)
@@ -278,7 +292,8 @@ class Coordinator:
             return []
         dead = (members - alive) | self._forgetful(record)
         lacking = (voters & here) - holders
-        if best and (dead & set(record.expected) or lacking - set(record.expected)):
+        late_voters = lacking - set(record.expected) if expected <= held.keys() else set[str]()
+        if best and (dead & set(record.expected) or late_voters):
             wanted = expected | lacking
             if not record.holders or wanted != set(record.expected):
                 return [*self._removals(record, dead), *self._write((ROUND, drafts.share_result(record, wanted, sorted(holders), best)))]

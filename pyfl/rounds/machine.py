@@ -30,7 +30,7 @@ from pyfl.rounds.actions import (
     Trained,
     TransferEnded,
 )  # fmt: skip
-from pyfl.rounds.coordinator import Coordinator
+from pyfl.rounds.coordinator import VOIDS_TO_STOP, Coordinator
 from pyfl.rounds.member import Member
 from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 from pyfl.rounds.view import View
@@ -254,8 +254,7 @@ class Machine:
             stay = view.me in view.voters and bool(others - voters) and waited < LAST_OUT_S / 2
         if stay:
             return []
-        void = bool(record.voids)
-        code = STOPPED if void else 0
+        code = STOPPED if record.voids >= VOIDS_TO_STOP else 0
         seen: list[Action] = [] if self.member.left else [Observe(events.RunFinished(record.number))]
         return seen + self.member.leave(code, control.why)
 
@@ -275,7 +274,10 @@ class Machine:
         """What this peer waits for, by name; empty when it is at work itself."""
         if self.view.ledger_lost or (self.view.leading and not self.coordinator.active):
             return f"a majority of the committee, which is {', '.join(self.view.voters) or 'not known'}"
-        return self.member.waiting()
+        mine = self.member.waiting()
+        if self.view.leading and mine and not self.member.occupied:
+            return self.coordinator.waiting() or mine
+        return mine
 
     @property
     def left(self) -> bool:

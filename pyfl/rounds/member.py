@@ -114,12 +114,21 @@ class Member:
             return f"round {record.number}'s segments from or to {', '.join(self.reduction.waiting_for())}"
         if record.number == 0 and record.phase == "reduce":
             return f"{view.run.min_peers} peers to be here (now {len(view.live())}), and a committee among them"
+        if record.phase == "train" and len(view.live()) < view.run.min_contributors:
+            return f"{view.run.min_contributors} peers to contribute to round {record.number}, of which {len(view.live())} are here"
         who = "this peer" if view.leading else (view.leader or "a coordinator, which the committee is electing")
         return {
             "train": f"round {record.number}'s other members to train; {who} coordinates",
             "reduce": f"round {record.number} to be committed by {who}",
             "committed": f"round {record.number + 1} to be opened by {who}",
         }[record.phase]
+
+    @property
+    def occupied(self) -> bool:
+        """A pull or a reduce of its own is under way, or there are too few peers for anything."""
+        run = self._view.run
+        short = run is not None and len(self._view.live()) < run.min_contributors
+        return short or self.pull is not None or (self.reduction is not None and not self.reduction.finished)
 
     # ---- records
 
