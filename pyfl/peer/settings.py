@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pyfl.errors import ConfigError
 from pyfl.rounds.records import Deadlines
 
 __all__ = ["PeerSettings"]
@@ -55,6 +56,11 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Keep committed models (and, as a voter under full durability, staged ones) in the data directory."""
     measure: bool = False
     """Observe memory, bytes and processor time with every installed model."""
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for a value that no peer can have."""
+        if self.durability not in ("full", "relaxed"):
+            raise ConfigError(f"durability is {self.durability!r}; expected full (voters fsync before a commit) or relaxed")
 
     def app_options(self) -> dict[str, str | int | float]:
         """Options of the app that were given by name."""

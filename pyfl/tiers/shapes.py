@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+
 import msgspec
+
+from pyfl.errors import ConfigError
 
 __all__ = ["Tiers", "chain", "direct", "parse", "rotated", "star", "tree"]
 
@@ -64,11 +68,15 @@ _NAMED = {"chain": chain(), "star": star(), "direct": direct()}
 
 
 def parse(text: str) -> Tiers:
-    """Read `rotated`, `rotated:4`, `tree:4`, `chain`, `star` or `direct`; raises ValueError naming the choices."""
+    """Read `rotated`, `rotated:4`, `tree:4`, `chain`, `star` or `direct`; raises `ConfigError` naming the choices."""
     if text in _NAMED:
         return _NAMED[text]
     name, _, argument = text.partition(":")
     if name in ("rotated", "tree") and (not argument or argument.isdigit() and int(argument) >= 1):
         k = int(argument) if argument else 4
         return rotated(k) if name == "rotated" else tree(k)
-    raise ValueError(f"tiers {text!r} are unknown; expected rotated[:k], tree[:k], chain, star or direct with k of 1 or more")
+    near = difflib.get_close_matches(name, ("rotated", "tree", *_NAMED), 1)
+    hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+    raise ConfigError(
+        f"tiers {text!r} are unknown; expected rotated[:k], tree[:k], chain, star or direct with k of 1 or more.{hint}"
+    )
