@@ -6,13 +6,17 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import load_file
+
 from pyfl import events
+from pyfl.apps.onehot import read_probes
 from pyfl.events import Stamped
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import write_secret
 
-__all__ = ["Story", "settings_for"]
+__all__ = ["Story", "check_probes", "settings_for"]
 
 
 def settings_for(directory: Path, peers: int, app: str, rounds: int, *, chained: bool = False, **more: object) -> list[PeerSettings]:
@@ -75,3 +79,28 @@ class Story:
         """I1: one model a round."""
         for number, digests in self.installed.items():
             assert len(set(digests.values())) == 1, f"I1: round {number} has {digests}"
+
+
+def models(directory: Path) -> dict[int, np.ndarray]:
+    """Every committed model that any peer has on disk, by round."""
+    found: dict[int, np.ndarray] = {}
+    for path in sorted(directory.glob("peer-*/checkpoints/round-*.safetensors")):
+        number = int(path.stem.split("-")[1])
+        if number not in found:
+            found[number] = load_file(path)["model"]
+    return found
+
+
+def check_probes(directory: Path, story: Story, stride: int, peers: int) -> int:
+    """I3 for every pair of successive models of `onehot` on disk; returns how many pairs there were."""
+    known = models(directory)
+    pairs = 0
+    for number in sorted(known):
+        if number - 1 not in known or number not in story.committed:
+            continue
+        counted = read_probes(known[number] - known[number - 1], stride, peers)
+        listed = {story.index_of(peer) for peer in story.committed[number].contributors}
+        expected = [1 / len(listed) if index in listed else 0.0 for index in range(peers)]
+        assert np.allclose(counted, expected, atol=1e-5), f"I3: round {number} lists {sorted(listed)}, and counts {counted}"
+        pairs += 1
+    return pairs

@@ -5,44 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
-from pyfl.apps.onehot import read_probes
 from pyfl.peer.herd import Herd
-from tests.real.swarms import Story, settings_for
+from tests.real.swarms import Story, check_probes, settings_for
 
 pytestmark = pytest.mark.real
 
 PEERS, ROUNDS = 6, 5
 STRIDE = 4096
 SIZE = 32 * 1024 * 1024
-
-
-def models(directory: Path) -> dict[int, np.ndarray]:
-    """Every committed model that any peer has on disk, by round."""
-    found: dict[int, np.ndarray] = {}
-    for path in sorted(directory.glob("peer-*/checkpoints/round-*.safetensors")):
-        number = int(path.stem.split("-")[1])
-        if number not in found:
-            found[number] = load_file(path)["model"]
-    return found
-
-
-def check_probes(directory: Path, story: Story) -> int:
-    """I3 for every pair of successive models on disk; returns how many pairs there were."""
-    known = models(directory)
-    pairs = 0
-    for number in sorted(known):
-        if number - 1 not in known or number not in story.committed:
-            continue
-        counted = read_probes(known[number] - known[number - 1], STRIDE, PEERS)
-        listed = {story.index_of(peer) for peer in story.committed[number].contributors}
-        expected = [1 / len(listed) if index in listed else 0.0 for index in range(PEERS)]
-        assert np.allclose(counted, expected, atol=1e-5), f"I3: round {number} lists {sorted(listed)}, and counts {counted}"
-        pairs += 1
-    return pairs
 
 
 def run_with_kill(directory: Path, seed: int, *, coordinator: bool, moment: str) -> Story:
@@ -77,11 +49,11 @@ def run_with_kill(directory: Path, seed: int, *, coordinator: bool, moment: str)
 @pytest.mark.parametrize("coordinator", [False, True], ids=["member", "coordinator"])
 def test_survivors_of_a_kill_in_the_reduce_agree(tmp_path: Path, seed: int, coordinator: bool) -> None:
     story = run_with_kill(tmp_path, seed, coordinator=coordinator, moment="random")
-    assert check_probes(tmp_path, story) >= 1
+    assert check_probes(tmp_path, story, STRIDE, PEERS) >= 1
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
 def test_twenty_kills_at_random_moments(tmp_path: Path, seed: int) -> None:
     story = run_with_kill(tmp_path, 100 + seed, coordinator=seed % 4 == 0, moment="random")
-    assert check_probes(tmp_path, story) >= 1
+    assert check_probes(tmp_path, story, STRIDE, PEERS) >= 1

@@ -1,0 +1,264 @@
+"""Peers that are killed, stopped or told to leave, and start again from their data directories."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyfl import events
+from pyfl.overlay.free_port import free_ports
+from pyfl.peer.herd import Herd
+from pyfl.peer.settings import PeerSettings
+from pyfl.rounds.records import Deadlines
+from tests.real.programs import Programs
+from tests.real.swarms import Story, check_probes, settings_for
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+STRIDE = 64
+APP = f"onehot:size=4MB,stride={STRIDE},train_s=0.3"
+LIMIT_S = 75.0  # a watchdog, not a claim
+
+
+class Run:
+    """A herd and its story; restarted peers keep their index in the story under which they began."""
+
+    def __init__(self, herd: Herd, settings: list[PeerSettings]) -> None:
+        self.herd, self.settings, self.story = herd, settings, Story()
+        self.told: dict[int, list[events.ObservedEvent]] = {}
+        """By the herd's index: a life."""
+        self.life = {index: index for index in range(len(settings))}
+        """The present life of each peer."""
+        self._place = dict(self.life)
+        self._deadline = time.monotonic() + LIMIT_S
+
+    def restart(self, index: int) -> int:
+        """Start a peer again with the settings it had; returns its new life."""
+        life = self.herd.start(self.settings[index])
+        self.life[index], self._place[life] = life, index
+        return life
+
+    def until(self, reached: Callable[[], bool], what: str) -> None:
+        """Take events in until it is so."""
+        if reached():
+            return
+        for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
+            if item is None:
+                continue
+            life, event = item
+            self.told.setdefault(life, []).append(event.data)
+            self.story.take(self._place[life], event)
+            if reached():
+                return
+        if reached():  # the last one's end is no event
+            return
+        raise AssertionError(f"not reached in {LIMIT_S:g} s: {what}\n{self.where()}")
+
+    def where(self) -> str:
+        """What each life told last, and how it ended."""
+        return "\n".join(f"life {n}: {self.herd.endings[n]} {[*map(str, told[-6:])]}" for n, told in sorted(self.told.items()))
+
+    def said(self, life: int, kind: type[events.ObservedEvent]) -> list[events.ObservedEvent]:
+        """A life's events of a kind."""
+        return [event for event in self.told.get(life, []) if isinstance(event, kind)]
+
+    def over(self) -> bool:
+        """Every present life has ended."""
+        return all(self.herd.endings[life] is not None for life in self.life.values())
+
+    def finish(self) -> None:
+        """Run to the end: everyone ends well with one model a round."""
+        self.until_over()
+        for index, life in self.life.items():
+            ending = self.herd.endings[life]
+            assert ending is not None and ending.code == 0, f"peer {index}: {ending}\n{self.where()}"
+        self.story.check_digests()
+
+    def until_over(self) -> None:
+        """Take events in until every present life has ended."""
+        for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
+            if item is not None:
+                self.told.setdefault(item[0], []).append(item[1].data)
+                self.story.take(self._place[item[0]], item[1])
+        assert self.over(), f"not over after {LIMIT_S:g} s\n{self.where()}"
+
+    def committed(self, number: int) -> bool:
+        """Some peer has seen this round committed."""
+        return number in self.story.committed
+
+    def id_of(self, index: int) -> str:
+        """A peer's id."""
+        return self.story.ids[index]
+
+
+def herd_of(directory: Path, peers: int, rounds: int, app: str = APP, **more: object) -> tuple[Herd, list[PeerSettings]]:
+    settings = settings_for(directory, peers, app, rounds, serve=False, **more)
+    return Herd(settings, framework=False), settings
+
+
+@pytest.mark.parametrize("coordinator", [False, True], ids=["member", "coordinator"])
+def test_a_killed_peer_that_starts_again_contributes_again(tmp_path: Path, coordinator: bool) -> None:
+    herd, settings = herd_of(tmp_path, 4, 14)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(2) and len(run.story.ids) == 4, "round 2")
+        leader = run.story.index_of(run.story.coordinator)
+        victim = leader if coordinator else next(i for i in range(4) if i != leader)
+        before = run.id_of(victim)
+        herd.kill(victim)
+        life = run.restart(victim)
+        run.finish()
+    assert run.id_of(victim) == before, "the same peer: its identity is in its data directory"
+    installed = run.said(life, events.ModelInstalled)
+    assert isinstance(installed[0], events.ModelInstalled)
+    assert installed[0].how == "checkpoint", f"it began from {installed[0]}"
+    assert installed[0].round >= 1
+    began_again = installed[0].round
+    counted = [n for n, c in run.story.committed.items() if n > began_again and before in c.contributors]
+    assert counted, f"it came back and contributed to none of {sorted(run.story.committed)}"
+    assert 14 in counted
+    assert check_probes(tmp_path, run.story, STRIDE, 4) >= 1
+
+
+def test_a_peer_whose_checkpoint_is_the_committed_model_fetches_nothing(tmp_path: Path) -> None:
+    """The others wait for it: two of two must contribute, so that no round is committed while it is away."""
+    herd, settings = herd_of(tmp_path, 2, 8, min_contributors=2)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(3) and len(run.story.installed.get(3, {})) == 2, "round 3 at both")
+        leader = run.story.index_of(run.story.coordinator)
+        herd.kill(1 - leader)
+        life = run.restart(1 - leader)
+        run.finish()
+    first = run.said(life, events.ModelInstalled)[0]
+    assert isinstance(first, events.ModelInstalled)
+    assert first.how == "checkpoint"
+    pulled = [e for e in run.said(life, events.PullStarted) if isinstance(e, events.PullStarted) and e.round <= first.round]
+    assert pulled == [], "it held the model already"
+    assert all(len(run.story.committed[n].contributors) == 2 for n in range(1, 9))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_whole_swarm_killed_at_once_goes_on_from_its_last_commit(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    peers, rounds = rng.choice([3, 4, 5]), 7
+    herd, settings = herd_of(tmp_path, peers, rounds)
+    after = rng.randint(5, 60)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(1), "round 1")
+        seen = sum(map(len, run.told.values()))
+        run.until(lambda: sum(map(len, run.told.values())) >= seen + after or run.committed(rounds - 2), f"{after} more events")
+        for index in range(peers):
+            herd.kill(index)
+        run.until(lambda: all(herd.endings[index] is not None for index in range(peers)), "all are dead")
+        last = max(run.story.committed)
+        order = rng.sample(range(peers), peers)
+        lives = [run.restart(index) for index in order]
+        run.finish()
+    founded = [e for life in lives for e in run.said(life, events.RunAdopted) if isinstance(e, events.RunAdopted)]
+    assert {e.founded for e in founded} == {False}, "resumed, not founded"
+    assert len({e.run for e in founded}) == 1
+    begun = [e[0].round for life in lives if (e := run.said(life, events.ModelInstalled)) and isinstance(e[0], events.ModelInstalled)]
+    assert max(begun) >= last, f"round {last} was committed, and the swarm began again from {begun}"
+    assert sorted(run.story.committed) == list(range(rounds + 1))
+    check_probes(tmp_path, run.story, STRIDE, peers)
+
+
+def test_a_swarm_whose_first_peers_stay_away_finds_itself_by_the_addresses_it_met(tmp_path: Path) -> None:
+    """Five peers in a chain, all killed; the two that the others were told of never come back."""
+    herd, settings = herd_of(tmp_path, 5, 6, chained=True, min_peers=5)
+    settings[2] = type(settings[2])(**{f: getattr(settings[2], f) for f in settings[2].__struct_fields__} | {"join": settings[1].join})
+    herd = Herd(settings, framework=False)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(2), "round 2")
+        for index in range(5):
+            herd.kill(index)
+        run.until(lambda: all(herd.endings[index] is not None for index in range(5)), "all are dead")
+        for index in (2, 3, 4):
+            run.restart(index)
+        del run.life[0], run.life[1]
+        run.finish()
+    assert sorted(run.story.committed) == list(range(7))
+
+
+def test_a_stopped_peer_that_goes_on_catches_up_and_contributes(tmp_path: Path) -> None:
+    """SIGSTOP for 8 s: the others go on without it."""
+    herd, settings = herd_of(tmp_path, 4, 40, deadlines=Deadlines(train_floor_s=2.0, progress_s=4.0, suspect_s=3.0))
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(2) and len(run.story.ids) == 4, "round 2")
+        leader = run.story.index_of(run.story.coordinator)
+        victim = next(i for i in range(4) if i != leader)
+        herd.signal(victim, signal.SIGSTOP)
+        stopped = time.monotonic()
+        stopped_at = max(run.story.committed)
+        run.until(lambda: time.monotonic() - stopped >= 8.0 and max(run.story.committed) > stopped_at + 1, "the others go on")
+        resumed_at = max(run.story.committed)
+        herd.signal(victim, signal.SIGCONT)
+        run.finish()
+    without = [n for n in range(stopped_at + 1, resumed_at) if run.id_of(victim) not in run.story.committed[n].contributors]
+    assert without, "the others committed rounds without it"
+    assert run.id_of(victim) in run.story.committed[40].contributors
+    assert victim in run.story.installed[40]
+    check_probes(tmp_path, run.story, STRIDE, 4)
+
+
+def test_the_founder_may_die_after_round_0(tmp_path: Path) -> None:
+    herd, settings = herd_of(tmp_path, 4, 6)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(0), "round 0")
+        herd.kill(0)
+        run.until(lambda: herd.endings[0] is not None, "the founder is dead")
+        del run.life[0]
+        run.finish()
+    assert sorted(run.story.committed) == list(range(7))
+    assert len(run.story.committed[6].contributors) == 3
+
+
+def test_a_founder_that_died_before_it_told_what_is_trained_founds_after_all(tmp_path: Path) -> None:
+    """Killed while it builds its model: it has a ledger, and there is no run in it."""
+    herd, settings = herd_of(tmp_path, 2, 3, app=f"tests.real.bad_apps:app:die_once={tmp_path / 'died'}")
+    with Herd(settings[:1], framework=False) as herd:
+        run = Run(herd, settings[:1])
+        run.until_over()
+        ending = herd.endings[0]
+        assert ending is not None
+        assert ending.code == -signal.SIGKILL
+        assert not run.said(0, events.RunAdopted)
+    with Herd(settings, framework=False) as herd:
+        run = Run(herd, settings)
+        run.finish()
+    assert [e.founded for e in run.said(0, events.RunAdopted) if isinstance(e, events.RunAdopted)] == [True]
+    assert sorted(run.story.committed) == list(range(4))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_a_goodbye(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    ports = free_ports(3)
+    with Programs(tmp_path) as swarm:
+        common = ("--no-serve",)
+        swarm.start("127.0.0.1", str(ports[0]), "--app", "onehot:40KB,train_s=0.2", "--rounds", "100000", "--min-peers", "3", *common)
+        swarm.until(lambda: bool(swarm.programs[0].events), 60.0, "the founder tells something")
+        for port in ports[1:]:
+            swarm.start("127.0.0.1", str(port), f"127.0.0.1:{ports[0]}", *common)
+        swarm.until(lambda: all(p.said(events.RoundCommitted) for p in swarm.programs), 60.0, "a round")
+        leaver, *others = reversed(swarm.programs)
+        me = leaver.events[0].peer
+        leaver.signal(number)
+        left = [lambda p=p: any(isinstance(e.data, events.PeerLeft) and e.data.peer == me for e in p.events) for p in others]
+        swarm.until(lambda: all(told() for told in left), 60.0, "the others hear of it")
+        assert leaver.process.wait(60.0) == code, leaver.log.read_text()[-2000:]
+        reasons = {e.data.reason for p in others for e in p.said(events.PeerLeft) if isinstance(e.data, events.PeerLeft)}
+        assert reasons == {"left"}, "it said goodbye: nobody takes it for dead"
+        last = max(e.data.round for e in others[0].said(events.RoundCommitted) if isinstance(e.data, events.RoundCommitted))
+        swarm.until(
+            lambda: any(isinstance(e.data, events.RoundCommitted) and e.data.round > last + 1 for e in others[0].events), 60.0, "going on"
+        )
