@@ -40,7 +40,10 @@ class _PeerCollector(Collector):
         for name, text, value in gauges:
             if value is not None:
                 yield GaugeMetricFamily(f"pyfl_{name}", text, value=value)
+        told = {name for name, _, _ in gauges}  # the overlay counts peers too, without this one; a name twice is no exposition
         for key, value in sorted(status.counters.items()):
+            if key in told:
+                continue
             name = "pyfl_" + _UNFIT.sub("_", key).strip("_")
             if name.endswith("_total"):
                 yield CounterMetricFamily(name, f"{key} of the overlay and the round machine", value=value)

@@ -22,7 +22,7 @@ class FakePeer:
         self._status = Status(
             peer=ME, name="otter", address="127.0.0.1:7700", version="1", run="cafe", app="digits", rounds=10, round=4, epoch=2,
             phase="train", have=have, digest="d" * 64, accuracy=0.875, loss=0.5, coordinator=OTHER, voters=(ME, OTHER), parameters=1234,
-            waiting="" if have >= 0 else "for model 0", uptime_s=1.5, counters={"sent_bytes_total": 7.0, "inbox-depth": 2.0},
+            waiting="" if have >= 0 else "for model 0", uptime_s=1.5, counters={"sent_bytes_total": 7.0, "inbox-depth": 2.0, "peers": 1.0},
         )  # fmt: skip
 
     def status(self) -> Status:

@@ -116,6 +116,7 @@ def test_metrics_have_the_status_and_every_counter(http: httpx.Client) -> None:
     for line in ("pyfl_round 4.0", "pyfl_accuracy 0.875", "pyfl_peers 2.0", "pyfl_sent_bytes_total 7.0", "pyfl_inbox_depth 2.0"):
         assert line in text.splitlines()
     assert "# TYPE pyfl_sent_bytes_total counter" in text
+    assert len(samples := [line.split(" ")[0] for line in text.splitlines() if line[0] != "#"]) == len(set(samples)), "a sample twice"
 
 
 def test_the_openapi_page_describes_what_is_sent(http: httpx.Client) -> None:
