@@ -48,6 +48,7 @@ class View:
         decoder = _DECODERS.get(record.key)
         if decoder is None or record.version <= self.versions.get(record.key, 0):
             return False
+        self.versions[record.key] = record.version  # also of one that cannot be read: the next write replaces it
         try:
             value = decoder.decode(record.value)
         except msgspec.DecodeError as error:
@@ -55,7 +56,6 @@ class View:
                 f"Record {record.key!r} version {record.version} cannot be read: {error}. "
                 "Expected this version's records; does every peer run the same pyfl?"
             ) from error
-        self.versions[record.key] = record.version
         match value:
             case RunRecord():
                 self.run = value
