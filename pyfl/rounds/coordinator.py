@@ -25,6 +25,7 @@ __all__ = ["Coordinator", "committee_size"]
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
 LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
 VOIDS_TO_STOP = 3
+USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
 
 
 def committee_size(peers: int) -> int:
@@ -51,6 +52,7 @@ class Coordinator:
         self._accusations: dict[tuple[str, str], float] = {}
         self._mismatches = 0
         self._finishing: float | None = None
+        self._sharing: tuple[tuple[str, ...], float] = ((), 0.0)
         self._told: set[tuple[str, int, int]] = set()
         """Removals that were told; a write that fails is drafted again."""
 
@@ -279,10 +281,11 @@ class Coordinator:
         roster.survey(members | set(record.expected), limits, reducing=self._settled())
         self._remove_slowest(members, run)
         alive, here = roster.alive(), roster.here()
-        held = {p: h for p in alive | here if (h := roster.held(p)) is not None}
+        able = members | set(record.expected)
+        held = {p: h for p in (alive | here) & able if (h := roster.held(p)) is not None}
         expected = (alive | held.keys()) & set(record.expected)
         best, holders = _largest_agreement(held)
-        if best and not best.finite:
+        if best and not best.finite and len(holders & expected) >= drafts.majority(len(expected)):
             return self._commit(drafts.void(record))
         voters = set(self._view.voters)
         if best and len(holders & expected) >= drafts.majority(len(expected)) and len(holders & voters) >= drafts.majority(len(voters)):
@@ -290,7 +293,10 @@ class Coordinator:
         self._majority_since = None
         if not self._settled():
             return []
-        dead = (members - alive) | self._forgetful(record)
+        useless = self._useless_holders(record, held, expected)
+        dead = (members - alive) | self._forgetful(record) | useless
+        if useless or (best and not best.finite):  # what nobody can fetch, or must not spread, is as good as not held
+            best = None
         lacking = (voters & here) - holders
         late_voters = lacking - set(record.expected) if expected <= held.keys() else set[str]()
         if best and (dead & set(record.expected) or late_voters):
@@ -317,6 +323,21 @@ class Coordinator:
             if report and (report.round, report.epoch) == (record.number, record.epoch)
             and self.roster.ready(peer) is None and self.roster.held(peer) is None
         }  # fmt: skip
+
+    def _useless_holders(self, record: RoundRecord, held: dict[str, Held], expected: set[str]) -> set[str]:
+        """Those who say that they hold the result, if for long nobody else can fetch a segment of it."""
+        now, roster = self._view.now, self.roster
+        if record.holders != self._sharing[0]:
+            self._sharing = (record.holders, now)
+        holders = set(record.holders)
+        pullers = expected - held.keys()
+        patience = USELESS * (self._view.run or _impossible()).deadlines.progress_s
+        moved = max([self._sharing[1], *(roster.moved.get(p, 0.0) for p in pullers)])
+        if not holders or not pullers or held.keys() - holders or self._view.me in holders or now - moved < patience:
+            return set()
+        for peer in holders:
+            roster.lose(peer, f"nobody could fetch the result from it for {now - moved:.1f} s")
+        return holders
 
     def _commit_when_all_hold(
         self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]
@@ -385,7 +406,8 @@ class Coordinator:
 def _largest_agreement(held: dict[str, Held]) -> tuple[Held | None, set[str]]:
     groups: dict[tuple[str, str], set[str]] = {}
     for peer, result in held.items():
-        groups.setdefault((result.model, result.state), set()).add(peer)
+        # the digests of results that are not finite need not agree: a NaN has many forms
+        groups.setdefault((result.model, result.state) if result.finite else ("", ""), set()).add(peer)
     if not groups:
         return None, set()
     holders = max(groups.values(), key=lambda peers: (len(peers), sorted(peers)))

@@ -91,6 +91,7 @@ def commit(
     correct = [s.correct for s in scores if s.samples]
     accuracy = sum(c for c in correct if c is not None) / samples if samples and None not in correct else None
     loss = sum(s.loss_sum for s in scores) / samples if samples else record.loss
+    loss = loss if loss is not None and math.isfinite(loss) else None
     return replace(
         record, phase="committed", holders=tuple(sorted(holders)), model=held.model, state=held.state,
         contributors=tuple(m.peer for m in record.members if m.samples), accuracy=accuracy, loss=loss, reduce_s=reduce_s, voids=0,

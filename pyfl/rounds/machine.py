@@ -33,6 +33,7 @@ from pyfl.rounds.actions import (
 from pyfl.rounds.coordinator import VOIDS_TO_STOP, Coordinator
 from pyfl.rounds.member import Member
 from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
+from pyfl.rounds.screening import screen
 from pyfl.rounds.view import View
 
 __all__ = ["Machine"]
@@ -176,7 +177,8 @@ class Machine:
     def _message(self, peer: str, message: messages.Message) -> list[Action]:
         match message:
             case messages.Report():
-                if self.view.leading:
+                if self.view.leading and self.view.run:
+                    screen(message, self.view.run)
                     self.coordinator.report(peer, message)
             case messages.Accuse():
                 if self.view.leading:

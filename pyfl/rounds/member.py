@@ -46,6 +46,7 @@ __all__ = ["Member"]
 
 REPORT_S = 1.0
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
+PULLS_OF_A_PEER = 4  # that are served at a time; an honest peer has one
 NOTHING = -1
 
 
@@ -77,7 +78,8 @@ class Member:
         self._pulls, self._pulled_at = 0, 0.0
         self._next_report = 0.0
         self._pullers: dict[tuple[str, int], str] = {}
-        self._serving: set[tuple[str, int, int, int]] = set()
+        self._serving: dict[tuple[str, int, int, int], str] = {}
+        """Segments on their way to pullers, by (peer, pull, vector, segment), and the buffer that they come from."""
         self.left = False
 
     # ---- where this peer stands
@@ -253,6 +255,7 @@ class Member:
         """The result's memory is about to be written again."""
         self._held = self._unsaid = self._score = self._result = None
         self._pullers = {key: buffer for key, buffer in self._pullers.items() if buffer == "base"}
+        self._serving = {served: buffer for served, buffer in self._serving.items() if buffer == "base"}
 
     def _abandon(self) -> list[Action]:
         self.reduction = None
@@ -288,6 +291,7 @@ class Member:
             for peer, pull in self._pullers:
                 actions.append(Say(peer, PullOffer(pull, False, why=f"superseded by round {number}")))
             self._pullers.clear()
+            self._serving.clear()
             actions.append(Install(number, record.model, record.state, how, record))
         self.have = _Holding(number, record.model, record.state)
         self._ready = self._held = self._unsaid = self._score = self._result = None
@@ -302,7 +306,7 @@ class Member:
         """A transfer of this peer's reduce or pull ended."""
         if ended.tag.kind == "p":
             if ended.sending:
-                self._serving.discard((ended.peer, ended.tag.round, ended.tag.vector, ended.tag.segment))
+                self._serving.pop((ended.peer, ended.tag.round, ended.tag.vector, ended.tag.segment), None)
             if ended.sending or self.pull is None or ended.tag.round != self.pull.number:
                 return []
             return self._pulled(self.pull.ended(ended, self._view.now))
@@ -379,7 +383,8 @@ class Member:
         candidates = self._holders(record)
         self._pulls, self._pulled_at = self._pulls + 1, self._view.now
         self._forget_result()
-        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, candidates)
+        shape = (self._sizes.segments, *[self._sizes.state_segments] * self._sizes.vectors)
+        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, shape, candidates)
         self.reduction = None
         seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
         return [CancelTransfers("udp"), *seen, *self.pull.advance(self._view.now)]
@@ -425,7 +430,7 @@ class Member:
     def asked(self, peer: str, message: PullOpen) -> list[Action]:
         """Another peer wants a model: the committed one for anyone, an uncommitted result for those expected to hold it."""
         record = self._view.round
-        if (message.model, message.state) == (self.have.model, self.have.state):
+        if self.have.round != NOTHING and (message.model, message.state) == (self.have.model, self.have.state):
             buffer = "base"
         elif (
             self._held and record and self._holds(record) and peer in record.expected
@@ -434,8 +439,9 @@ class Member:
             buffer = "result"
         else:
             return [Say(peer, PullOffer(message.pull, False, why=f"this peer holds round {self.have.round}"))]
+        for old in [key for key in self._pullers if key[0] == peer][: -PULLS_OF_A_PEER + 1]:
+            del self._pullers[old]
         self._pullers[peer, message.pull] = buffer
-        self._serving = {served for served in self._serving if served[:2] != (peer, message.pull)}
         return [Offer(peer, message.pull, buffer)]
 
     def wanted(self, peer: str, message: PullWant) -> list[Action]:
@@ -451,7 +457,7 @@ class Member:
             served = (peer, message.pull, vector, segment)
             exists = 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
             if exists and served not in self._serving:  # wishes are repeated, as a message may be lost
-                self._serving.add(served)
+                self._serving[served] = buffer
                 actions.append(PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector)))
         return actions
 
@@ -472,7 +478,7 @@ class Member:
     def gone(self, peer: str) -> list[Action]:
         """A peer went: nothing more is expected of it."""
         self._pullers = {key: value for key, value in self._pullers.items() if key[0] != peer}
-        self._serving = {served for served in self._serving if served[0] != peer}
+        self._serving = {served: buffer for served, buffer in self._serving.items() if served[0] != peer}
         return self._pulled(self.pull.lost(peer, self._view.now)) if self.pull else []
 
     def led(self) -> list[Action]:

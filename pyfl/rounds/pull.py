@@ -29,8 +29,12 @@ def combined_state(vectors: tuple[tuple[bytes, ...], ...]) -> str:
 class Pull:
     """One model being fetched: committed (epoch 0) or the uncommitted result of an epoch."""
 
-    def __init__(self, number: int, round: int, epoch: int, model: str, state: str, candidates: list[str]) -> None:
+    def __init__(
+        self, number: int, round: int, epoch: int, model: str, state: str, shape: tuple[int, ...], candidates: list[str]
+    ) -> None:
+        """`shape`: the segments of each vector, of the model and then of the server state."""
         self.number, self.round, self.epoch = number, round, epoch
+        self._shape = shape
         self.model, self.state = model, state
         self.progress = 0
         self._fresh = deque(candidates)
@@ -88,7 +92,8 @@ class Pull:
         return self._ask(peer, now)
 
     def _genuine(self, offer: PullOffer) -> bool:
-        return bool(offer.vectors) and (
+        shaped = tuple(map(len, offer.vectors)) == self._shape
+        return shaped and all(len(d) == digests.DIGEST_BYTES for vector in offer.vectors for d in vector) and (
             digests.combine(offer.vectors[0]) == self.model and combined_state(offer.vectors[1:]) == self.state
         )
 

@@ -111,6 +111,10 @@ class SimulatedSwarm:
         """Which trainer a peer has."""
         return self._indices[peer]
 
+    def driver_type(self, index: int) -> type[Driver]:  # noqa: ARG002
+        """What drives a peer; a test of hostile peers has others."""
+        return Driver
+
     def work_time(self, overlay: SimulatedOverlay) -> float:
         """How long this peer takes for a job: differs between peers, the same every time."""
         low, high = self._work_s
@@ -125,7 +129,7 @@ class SimulatedSwarm:
         worker = _Worker(self, overlay)
         self._lives += 1
         peer = SimulatedPeer(overlay, None)  # type: ignore[arg-type] - set two lines below
-        peer.driver = Driver(
+        peer.driver = self.driver_type(index)(
             overlay, worker, lambda _: self._trainer(index), lambda: self.network.now,
             lambda event: self._observe(peer, event), instance=self._lives,
             checkpoints=self._stores.setdefault(overlay.process.disk, SimulatedCheckpoints()) if self._durable else None,

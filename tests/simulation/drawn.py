@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +13,7 @@ from pyfl.aggregation import Strategy, fedadam, fedavg, fedavgm
 from pyfl.apps.onehot import OneHotTrainer
 from pyfl.overlay.simulated import NetworkOptions, SimulatedOverlay
 from pyfl.overlay.simulated.faults import FaultPlan
+from pyfl.rounds.driver import Driver
 from pyfl.rounds.records import ControlRecord, Deadlines
 from pyfl.simulation import SimulatedSwarm
 from pyfl.tiers import Tiers, chain, direct, rotated, star, tree
@@ -73,6 +74,8 @@ class DrawnRun:
     wishes: tuple[tuple[float, str], ...] = ()
     """(second, wish): `pause SECONDS` or `kick N`, as an operator would say it."""
     rounds: int = ROUNDS
+    drivers: Mapping[int, type[Driver]] = field(default_factory=dict[int, "type[Driver]"])
+    """Peers that run something else than the honest driver."""
 
     @classmethod
     def of(cls, seed: int) -> DrawnRun:
@@ -119,7 +122,7 @@ class DrawnRun:
         swarm = _Swarm(
             self.seed, self.peers, self.trainer, rounds=self.rounds, strategy=self.strategy, tiers=self.tiers,
             min_contributors=self.min_contributors, deadlines=DEADLINES, late=len(self.late), straggler=self.straggler,
-            options=NetworkOptions(message_loss=self.loss),
+            options=NetworkOptions(message_loss=self.loss), drivers=self.drivers,
         )  # fmt: skip
         self.faults.apply(swarm.network)
         for number, at in enumerate(self.late, start=self.peers - len(self.late)):
@@ -130,15 +133,19 @@ class DrawnRun:
 
 
 class _Swarm(SimulatedSwarm):
-    """With a peer that is slow at everything it computes."""
+    """With a peer that is slow at everything it computes, and with drivers of choice."""
 
-    def __init__(self, *args: object, straggler: int = -1, **more: object) -> None:
-        self._straggler = straggler
+    def __init__(self, *args: object, straggler: int, drivers: Mapping[int, type[Driver]], **more: object) -> None:
+        self._straggler, self._drivers = straggler, drivers
         super().__init__(*args, **more)  # type: ignore[arg-type]
 
     def begin(self, index: int) -> None:
         """A late peer comes."""
         self.start_peer(index)
+
+    def driver_type(self, index: int) -> type[Driver]:
+        """The honest one, unless the run says otherwise."""
+        return self._drivers.get(index, Driver)
 
     def work_time(self, overlay: SimulatedOverlay) -> float:
         """8 s for the straggler."""

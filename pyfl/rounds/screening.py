@@ -1,0 +1,55 @@
+"""What a member may say: a report is held against the run before it counts. A shared key proves membership, not honesty."""
+
+from __future__ import annotations
+
+import math
+
+from pyfl.aggregation.fixedpoint import ZERO
+from pyfl.errors import MessageError
+from pyfl.rounds.messages import Held, Ready, Report, Score
+from pyfl.rounds.records import RunRecord
+
+__all__ = ["screen"]
+
+MOST_SAMPLES = 2**40  # more than any data set has; sums of them are exact in float64
+EXPONENTS = range(-160, 129)  # frexp's for float32, subnormals included
+DIGEST_CHARACTERS = 64
+
+
+def screen(report: Report, run: RunRecord) -> None:
+    """Raise `MessageError` saying what is wrong with a report."""
+    if report.ready:
+        _ready(report.ready, len(run.layout.tensors))
+    if report.held:
+        _held(report.held)
+    if report.score:
+        _score(report.score)
+
+
+def _ready(ready: Ready, tensors: int) -> None:
+    if not math.isfinite(ready.train_s) or ready.train_s < 0:
+        raise MessageError(f"An update took {ready.train_s} s to train; expected a finite time.")
+    if not ready.finite:
+        return  # nothing else of it is used
+    if not 1 <= ready.samples <= MOST_SAMPLES:
+        raise MessageError(f"An update counts {ready.samples} samples; expected 1 to 2^40.")
+    for name, exponents in (("exponents", ready.exponents), ("weights' exponents", ready.weight_exponents)):
+        if len(exponents) != tensors:
+            raise MessageError(f"An update has {len(exponents)} {name}; the model has {tensors} tensors, expected one of each.")
+        wild = next((e for e in exponents if e != ZERO and e not in EXPONENTS), None)
+        if wild is not None:
+            raise MessageError(f"An update has {wild} among its {name}; expected those of float32, {EXPONENTS[0]} to {EXPONENTS[-1]}.")
+
+
+def _held(held: Held) -> None:
+    for digest in (held.model, held.state):
+        if len(digest) != DIGEST_CHARACTERS:
+            raise MessageError(f"A result has a digest of {len(digest)} characters; expected {DIGEST_CHARACTERS}.")
+
+
+def _score(score: Score) -> None:
+    # a loss may be infinite: a finite model can be that bad
+    if not 0 <= score.samples <= MOST_SAMPLES:
+        raise MessageError(f"A score has {score.samples} samples; expected 0 to 2^40.")
+    if score.correct is not None and not 0 <= score.correct <= score.samples:
+        raise MessageError(f"A score has {score.correct} of {score.samples} samples right; expected at most all of them.")
