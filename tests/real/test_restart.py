@@ -143,7 +143,7 @@ def test_a_peer_whose_checkpoint_is_the_committed_model_fetches_nothing(tmp_path
     assert all(len(run.story.committed[n].contributors) == 2 for n in range(1, 9))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 30))])
 def test_a_whole_swarm_killed_at_once_goes_on_from_its_last_commit(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     peers, rounds = rng.choice([3, 4, 5]), 7
