@@ -161,4 +161,8 @@ class BenchFailed(PyflError):
 
 
 class CheckpointError(PyflError):
-    """A checkpoint could not be written."""
+    """A checkpoint could not be written, or there is none that can be read."""
+
+
+class ExportError(PyflError):
+    """A model could not be exported to that place."""

@@ -10,9 +10,11 @@ import typer
 from pyfl import __version__
 from pyfl.cli.bench import bench
 from pyfl.cli.demo import demo
+from pyfl.cli.export import export
 from pyfl.cli.observe import events, peers, rounds, status
 from pyfl.cli.operate import kick, leave, pause, resume, stop
 from pyfl.cli.peer import peer
+from pyfl.cli.predict import predict
 from pyfl.cli.typed_errors import reported
 
 __all__ = ["program"]
@@ -24,12 +26,13 @@ program = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-START, WATCH, OPERATE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Measure"
+START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Use a committed model", "Measure"
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     START: [demo, peer],
     WATCH: [status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
+    USE: [predict, export],
 }
 for panel, commands in _PANELS.items():
     for command in commands:
@@ -45,9 +48,7 @@ def _show_version(wanted: bool) -> None:
 
 @program.callback()
 def _pyfl(  # pyright: ignore[reportUnusedFunction]
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Federated learning of Keras models between peers, without a server.
 
