@@ -11,21 +11,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyfl import aggregation as strategies
-    from pyfl import errors, tiers
+    from pyfl import errors, keras, tiers
     from pyfl.apps import App
-    from pyfl.training import RoundInfo, Trainer, TrainResult
+    from pyfl.peer.api import Peer
+    from pyfl.training import Evaluation, RoundInfo, Trainer, TrainResult
 
 __version__ = "0.1.0"
 
-__all__ = ["App", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "strategies", "tiers"]
+__all__ = [
+    "App", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
+]  # fmt: skip
 
 # Where each name lives: a module, or an attribute of one after the colon.
 _HOMES = {
     "App": "pyfl.apps:App",
+    "Evaluation": "pyfl.training:Evaluation",
+    "Peer": "pyfl.peer.api:Peer",
     "RoundInfo": "pyfl.training:RoundInfo",
     "TrainResult": "pyfl.training:TrainResult",
     "Trainer": "pyfl.training:Trainer",
     "errors": "pyfl.errors",
+    "keras": "pyfl.keras",
     "strategies": "pyfl.aggregation",
     "tiers": "pyfl.tiers",
 }

@@ -97,6 +97,10 @@ class KerasTrainer:
         """Write the weights that the model had when it was handed over."""
         self._resident.initial(out)
 
+    def load(self, weights: Flat) -> None:
+        """Give the model these weights."""
+        self._resident.variables.load(weights)
+
     def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
         """Train `local_epochs` epochs from `base`; see `FlatTrainer.train`."""
         batches_an_epoch = -(-self.samples // self._batch_size)

@@ -11,7 +11,9 @@ import pyfl
 
 
 def test_the_public_names_are_these() -> None:
-    names = ["App", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "strategies", "tiers"]
+    names = [
+        "App", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
+    ]  # fmt: skip
     assert pyfl.__all__ == names
     assert dir(pyfl) == names
     for name in names:
