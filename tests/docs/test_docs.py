@@ -27,8 +27,8 @@ from pyfl.rounds.records import Deadlines
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 WRITTEN_FOR_USERS = [page for page in PAGES if page.name != "CHANGELOG.md"]
-# Named in order to say that they do not exist yet, or why a dependency is here before its command.
-NOT_YET = {"export", "predict", "recover"}
+# Named in order to say that they do not exist.
+NOT_YET = {"recover"}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
