@@ -108,7 +108,7 @@ def decode(payload: bytes) -> Message:
     """Read a stranger's bytes; raises `MessageError` saying what is wrong with them."""
     try:
         message = _decoder.decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"A message of {len(payload)} bytes cannot be read: {error}. Expected one of pyfl's messages.") from error
     parts = {
         PullOffer: lambda m: sum(map(len, m.vectors)),

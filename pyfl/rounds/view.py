@@ -51,7 +51,7 @@ class View:
         self.versions[record.key] = record.version  # also of one that cannot be read: the next write replaces it
         try:
             value = decoder.decode(record.value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MessageError(
                 f"Record {record.key!r} version {record.version} cannot be read: {error}. "
                 "Expected this version's records; does every peer run the same pyfl?"

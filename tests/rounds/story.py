@@ -25,7 +25,7 @@ from pyfl.tiers import parse
 from pyfl.training.layout import Layout, TensorSpec
 from pyfl.wire import digests
 
-__all__ = ["Table"]
+__all__ = ["Table", "peer_id"]
 
 SEGMENTS, SCRATCH, TICK_S = 3, 2, 0.25
 LAYOUT = Layout((TensorSpec("w", (48,)),))
@@ -86,6 +86,10 @@ class Table:
             self._moved = 0
         return "\n".join(told) or "(nothing)"
 
+    def trains(self, name: str) -> bool:
+        """A live peer knows of a round; what it trained is taken or dropped by it."""
+        return self.seats[name].alive and self.seats[name].machine.view.round is not None
+
     # ---- commands
 
     def _swarm(self, names: list[str], options: dict[str, str]) -> None:
@@ -103,22 +107,22 @@ class Table:
 
     def _sit(self, name: str) -> Seat:
         self._lives += 1
-        seat = self.seats[name] = Seat(name, Machine(_peer(name), self._lives))
+        seat = self.seats[name] = Seat(name, Machine(peer_id(name), self._lives))
         others = [s for s in self.seats.values() if s.alive and s is not seat]
         for other in others:
-            seat.inputs.append(overlay.PeerUp(_peer(other.name), other.name, eligible=True))
-            other.inputs.append(overlay.PeerUp(_peer(name), name, eligible=True))
-        seat.inputs.append(overlay.Committee([_peer(v) for v in self._voters]))
+            seat.inputs.append(overlay.PeerUp(peer_id(other.name), other.name, eligible=True))
+            other.inputs.append(overlay.PeerUp(peer_id(name), name, eligible=True))
+        seat.inputs.append(overlay.Committee([peer_id(v) for v in self._voters]))
         for index, (key, (version, value)) in enumerate(self._ledger.items()):
             seat.inputs.append(overlay.Record(key, version, index, value))
         if self._leader:
-            seat.inputs.append(overlay.Leader(_peer(self._leader), False, 1))
+            seat.inputs.append(overlay.Leader(peer_id(self._leader), False, 1))
         return seat
 
     def _lead(self, name: str) -> None:
         self._leader = name
         for seat in self.seats.values():
-            seat.inputs.append(overlay.Leader(_peer(name), seat.name == name, 1))
+            seat.inputs.append(overlay.Leader(peer_id(name), seat.name == name, 1))
 
     def _trained(self, names: list[str], options: dict[str, str]) -> None:
         for name in names:
@@ -135,7 +139,7 @@ class Table:
             self.seats[name].alive = False
             self.seats[name].inputs.clear()
             for other in self.seats.values():
-                other.inputs.append(overlay.PeerDown(_peer(name), "refused", True))
+                other.inputs.append(overlay.PeerDown(peer_id(name), "refused", True))
             self._break(lambda a, b, name=name: name in (a, b))
 
     def _restarts(self, names: list[str], options: dict[str, str]) -> None:
@@ -179,7 +183,7 @@ class Table:
     def _vote(self, names: list[str], options: dict[str, str]) -> None:
         self._voters = tuple(names)
         for seat in self.seats.values():
-            seat.inputs.append(overlay.Committee([_peer(v) for v in names]))
+            seat.inputs.append(overlay.Committee([peer_id(v) for v in names]))
 
     def _wrong(self, names: list[str], options: dict[str, str]) -> None:
         for name in names:
@@ -286,12 +290,13 @@ class Table:
         return model
 
     def _linked(self, a: str, b: str) -> bool:
-        return frozenset((a, b)) not in self._cut and self.seats[a].alive and self.seats[b].alive
+        both = all(name in self.seats and self.seats[name].alive for name in (a, b))
+        return both and frozenset((a, b)) not in self._cut
 
     def _say(self, seat: Seat, say: act.Say) -> None:
         other = _name(say.peer)
         if self._linked(seat.name, other):
-            self.seats[other].inputs.append(overlay.Message(_peer(seat.name), b"pyfl", messages.encode(say.message)))
+            self.seats[other].inputs.append(overlay.Message(peer_id(seat.name), b"pyfl", messages.encode(say.message)))
 
     def _write(self, seat: Seat, action: act.Propose) -> None:
         fits = all(self._ledger.get(w.key, (0, b""))[0] == w.version for w in action.writes)
@@ -375,7 +380,7 @@ class Table:
 
     def _names(self, text: str) -> str:
         for name in self.seats:
-            text = text.replace(_peer(name), name)
+            text = text.replace(peer_id(name), name)
         for model, (label, _) in self._models.items():
             text = text.replace(model, label).replace(model[:12], label)
         return text
@@ -403,7 +408,7 @@ class Table:
                 return f"{head}: {self._label(record.model)}"
 
 
-def _peer(name: str) -> str:
+def peer_id(name: str) -> str:
     return f"{ord(name) - ord('a') + 1:08x}" + "0" * 24
 
 
