@@ -1,7 +1,9 @@
 """`FederatedCallback`: one added line turns an existing `model.fit` into a peer."""
 
+# ruff: noqa: ARG002 - Keras's hooks have arguments that not all need
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from typing import Any
@@ -25,6 +27,8 @@ keras: Any = import_keras()
 
 class FederatedCallback(keras.callbacks.Callback):
     """Federates the `fit` it is given to: `model.fit(x, y, epochs=50, callbacks=[FederatedCallback(peer)])`.
+
+    A peer that is not in its `with` block is entered when training begins and left when it ends.
 
     A round is `local_epochs` epochs, or `steps_per_round` batches. At its end, or at the round's deadline from `on_train_batch_end`, the
     weights are contributed, the commit is awaited and loaded, and fit goes on from it. Validation inside fit comes after that: `val_...`
@@ -70,6 +74,7 @@ class FederatedCallback(keras.callbacks.Callback):
         self._run: RunLike | None = None
         self._thread: threading.Thread | None = None
         self._turn: Turn | None = None
+        self._owns = False
         self._fitting = False
         self._epoch_closed = False
         self._epochs = self._steps = 0
@@ -81,6 +86,10 @@ class FederatedCallback(keras.callbacks.Callback):
         """Become a part of the run, and begin from its committed model."""
         if self._run is not None:
             raise TrainingError("This FederatedCallback has had its run; make a new one, with a new Peer, for another fit.")
+        if not self._peer.entered:
+            atexit.register(self._peer.close)  # also when fit raises: then Keras tells its callbacks nothing
+            self._peer.__enter__()
+            self._owns = True
         model = self.model
         if self._steps_per_round is None and self.params.get("epochs", 1) % self._local_epochs:
             log.warning("%s epochs are no whole number of rounds of %s.", self.params.get("epochs"), self._local_epochs)
@@ -143,6 +152,9 @@ class FederatedCallback(keras.callbacks.Callback):
         thread.join()
         resident.optimizer.end()
         resident.variables.load(run.result().flat)
+        if self._owns:
+            self._peer.close()
+            atexit.unregister(self._peer.close)
 
     # ---- rounds
 
@@ -196,7 +208,7 @@ class FederatedCallback(keras.callbacks.Callback):
         a_round = self._steps_per_round or (self.params.get("steps") or 0) * self._local_epochs
         return (turn.info.number - 1) * a_round
 
-    def _committed(self, committed: RoundLike, weights: Flat) -> bool | None:  # noqa: ARG002 - loaded by the script's thread
+    def _committed(self, committed: RoundLike, weights: Flat) -> bool | None:
         self.rounds.append(committed)
         return None
 

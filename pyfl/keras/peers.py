@@ -81,7 +81,20 @@ class RunLike(Protocol):
 
 
 class RunningPeer(Protocol):
-    """A peer inside its block."""
+    """A peer."""
+
+    @property
+    def entered(self) -> bool:
+        """Whether it is in its block."""
+        ...
+
+    def __enter__(self) -> object:
+        """Open the overlay and join."""
+        ...
+
+    def close(self) -> None:
+        """Leave the swarm."""
+        ...
 
     @property
     def founds(self) -> bool:

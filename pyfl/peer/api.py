@@ -167,6 +167,11 @@ class Peer:
         return self._settings.name
 
     @property
+    def entered(self) -> bool:
+        """Whether it is in its block."""
+        return self._process is not None
+
+    @property
     def founds(self) -> bool:
         """Whether it was given no address to join: its settings become the run's."""
         return not self._settings.join
