@@ -132,7 +132,6 @@ class App:
         return self._build_keras(assignment, settings)
 
     def _build_keras(self, assignment: Assignment, settings: Options) -> FlatTrainer:
-        assert self.model is not None
         from pyfl.training.keras_trainer import KerasTrainer
         from pyfl.training.tensorflow_runtime import import_keras, set_threads
 
@@ -141,7 +140,7 @@ class App:
         set_threads(int(settings["threads"]), 1)
         keras.utils.set_random_seed(assignment.seed)
         return KerasTrainer(
-            self.model(**_named(self.model, settings)),
+            self.new_model(settings),
             dataset.x_train,
             dataset.y_train,
             dataset.x_test if len(dataset.x_test) else None,
@@ -150,11 +149,15 @@ class App:
             batch_size=int(settings["batch_size"]),
         )
 
-    def resting_model(self) -> Any:
-        """Make the Keras model as it is used and not trained; its weights are arbitrary. Raises `AppError`."""
+    def new_model(self, settings: Options) -> Any:
+        """Make the compiled Keras model. Raises `AppError` for an app without one."""
         if self.model is None:
             raise AppError(f"App {self.name} has no Keras model; its weights can be exported as safetensors.")
-        model = self.model(**_named(self.model, self.settings(self.at_rest)))
+        return self.model(**_named(self.model, settings))
+
+    def resting_model(self) -> Any:
+        """Make the Keras model as it is used and not trained; its weights are arbitrary. Raises `AppError`."""
+        model = self.new_model(self.settings(self.at_rest))
         if not model.built:
             # A subclassed model has its weights only once it has seen an input.
             data = self.share(Assignment(0, 1, 0), self.settings())
