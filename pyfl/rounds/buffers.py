@@ -83,8 +83,8 @@ class Buffers:
         """The bytes at a place."""
         if place.buffer == "scratch":
             segment = self.segments[place.segment]
-            return memoryview(self.scratch[place.scratch][: segment.size]).cast("B")
-        return memoryview(self._vector(place.buffer, Part(place.vector, place.segment))).cast("B")
+            return self.scratch[place.scratch][: segment.size].data.cast("B")
+        return self._vector(place.buffer, Part(place.vector, place.segment)).data.cast("B")
 
     def _vector(self, buffer: str, part: Part) -> Flat:
         if part.vector == 0:

@@ -74,7 +74,7 @@ class Worker(Protocol):
 class Builder(Protocol):
     """Makes the trainer for a run; raises a `PyflError` when it cannot."""
 
-    def __call__(self, run: RunRecord) -> FlatTrainer:
+    def __call__(self, run: RunRecord, /) -> FlatTrainer:
         """Build for the run's app and options."""
         ...
 

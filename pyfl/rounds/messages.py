@@ -110,11 +110,19 @@ def decode(payload: bytes) -> Message:
         message = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"A message of {len(payload)} bytes cannot be read: {error}. Expected one of pyfl's messages.") from error
-    parts = {
-        PullOffer: lambda m: sum(map(len, m.vectors)),
-        PullWant: lambda m: len(m.parts),
-        Report: lambda m: len(m.ready.exponents) if m.ready else 0,
-    }.get(type(message), lambda _: 0)(message)
+    parts = _entries(message)
     if parts > LONGEST:
         raise MessageError(f"A message lists {parts} entries; expected at most {LONGEST}.")
     return message
+
+
+def _entries(message: Message) -> int:
+    match message:
+        case PullOffer():
+            return sum(map(len, message.vectors))
+        case PullWant():
+            return len(message.parts)
+        case Report():
+            return len(message.ready.exponents) if message.ready else 0
+        case _:
+            return 0

@@ -20,7 +20,7 @@ DIGEST_BYTES = 32
 
 def of_segment(values: NDArray[np.float32]) -> bytes:
     """The 32-byte digest of one segment's little-endian float32 values."""
-    return blake3(values.view(np.uint8)).digest()
+    return blake3(values.view(np.uint8).data).digest()
 
 
 def combine(segments: Sequence[bytes]) -> str:

@@ -22,7 +22,6 @@ GROUP = 48
 class Segment(NamedTuple):
     """Elements [start, stop) of the flat vector."""
 
-    index: int
     start: int
     stop: int
 
@@ -48,7 +47,7 @@ def cut(elements: int, item_bytes: int = 4) -> tuple[Segment, ...]:
     length = max(1, -(-elements // count))
     length += -length % 16 if length > 16 else 0  # segments start on a cache line
     starts = range(0, max(elements, 1), length)
-    return tuple(Segment(i, start, min(start + length, elements)) for i, start in enumerate(starts))
+    return tuple(Segment(start, min(start + length, elements)) for start in starts)
 
 
 def pieces(bounds: NDArray[np.int64], segment: Segment) -> tuple[NDArray[np.int64], int, int]:
