@@ -121,7 +121,7 @@ class Process:
         self._settings, self._received = settings, received
         self.data_dir = Path(settings.data_dir or f"pyfl-data/{settings.listen.replace(':', '-')}")
         _make_writable(self.data_dir)
-        self.founds = not settings.join
+        self.founds = not settings.join or settings.expect > 1  # with `expect`, the lowest id of so many does
         self._resumes = (self.data_dir / "ledger" / "raft.db").exists()
         key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes)
         self._plan: RunPlan | None = None

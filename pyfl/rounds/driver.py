@@ -108,6 +108,7 @@ class Driver:
         self.buffers: Buffers | None = None
         self._worker, self._build, self._clock, self._observe = worker, build, clock, observe
         self._trainer: FlatTrainer | None = None
+        self._proposed = ""
         self._transfers: dict[int, _Transfer] = {}
         self._requests: dict[int, int] = {}
         self._stop_training = -1
@@ -126,6 +127,7 @@ class Driver:
         """Give the trainer, and a founder its run, to a driver that may have been started without."""
         self._trainer = trainer or self._trainer
         if proposal is not None:
+            self._proposed = proposal.run
             self._perform(self.machine.propose(proposal))
 
     def handle(self, event: overlay.Event | Input) -> None:
@@ -347,7 +349,8 @@ class Driver:
     def _built(self, run: RunRecord) -> Input:
         """In the worker: the model, its memory and the digests of its initial weights."""
         try:
-            trainer = self._trainer or self._build(run)
+            ours = self._trainer if self._proposed in ("", run.run) else None  # another founder may have been the quicker
+            trainer = ours or self._build(run)
             self._trainer = trainer
             buffers = Buffers(trainer.layout, run.strategy)
             saved, staged = self._restore(run, buffers)
