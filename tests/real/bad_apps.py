@@ -23,8 +23,8 @@ SIZE = 100
 class BadTrainer:
     """Adds one to every value; peer number `who` (-1: every peer) does `fault` in round `at` and after it."""
 
-    def __init__(self, fault: str, at: int, size: int) -> None:
-        self._fault, self._at, self._size = fault, at, size
+    def __init__(self, fault: str, at: int, size: int, seed: int = 0) -> None:
+        self._fault, self._at, self._size, self._seed = fault, at, size, seed
 
     def initial_weights(self) -> list[NDArray[np.float32]]:
         """Zeros."""
@@ -41,6 +41,8 @@ class BadTrainer:
                 values[SIZE // 2] = np.nan
             case "infinite":
                 values[0] = np.inf
+            case "seed":  # no fault: tells for which run this trainer was built
+                values += float(self._seed % 1000)
             case "raise":
                 raise RuntimeError("the user's code has a defect in it")
             case "forever":
@@ -58,7 +60,7 @@ def _trainer(assignment: Assignment, options: Mapping[str, Option]) -> BadTraine
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     faulty = int(options["who"]) in (-1, assignment.index)
-    return BadTrainer(str(options["fault"]) if faulty else "", int(options["at"]), int(options["size"]))
+    return BadTrainer(str(options["fault"]) if faulty else "", int(options["at"]), int(options["size"]), assignment.seed)
 
 
 app = App(trainer=_trainer, options={"fault": "", "who": -1, "at": 2, "size": SIZE, "die_once": ""})

@@ -16,7 +16,7 @@ from pyfl.overlay.free_port import free_ports
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import write_secret
 
-__all__ = ["Story", "check_probes", "settings_for"]
+__all__ = ["Story", "check_probes", "models", "settings_for"]
 
 
 def settings_for(directory: Path, peers: int, app: str, rounds: int, *, chained: bool = False, **more: object) -> list[PeerSettings]:

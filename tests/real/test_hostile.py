@@ -186,7 +186,8 @@ def garbage(rng: random.Random, run: str) -> Iterator[bytes]:
     ready = messages.Ready(10**9, -5, tuple([127] * 1000), (), True, float("nan"), float("inf"))
     held = messages.Held(1, 1, "0" * 64, "not a digest")
     for number in (-(2**62), -1, 0, 1, 2, 3, 5, 2**62):
-        yield messages.encode(messages.Report(1, number, number, number, number, ready, held, messages.Score(number, 1, -1, float("nan"), -3)))
+        score = messages.Score(number, 1, -1, float("nan"), -3)
+        yield messages.encode(messages.Report(1, number, number, number, number, ready, held, score))
         yield messages.encode(messages.Report(2, 0, number, 1, 0, messages.Ready(number, 2**62, (5,), (5,), True, -1.0)))
         yield messages.encode(messages.Accuse(number, 1, "f" * 32, "x" * 10_000))
         yield messages.encode(messages.PullOpen(number, number, "f" * 64, ""))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pyfl import events
@@ -16,7 +17,7 @@ from pyfl.peer.herd import Herd
 from pyfl.peer.settings import PeerSettings
 from pyfl.rounds.records import Deadlines
 from tests.real.programs import Programs
-from tests.real.swarms import Story, check_probes, settings_for
+from tests.real.swarms import Story, check_probes, models, settings_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
@@ -76,7 +77,8 @@ class Run:
         self.until_over()
         for index, life in self.life.items():
             ending = self.herd.endings[life]
-            assert ending is not None and ending.code == 0, f"peer {index}: {ending}\n{self.where()}"
+            assert ending is not None, f"peer {index} has not ended\n{self.where()}"
+            assert ending.code == 0, f"peer {index}: {ending}\n{self.where()}"
         self.story.check_digests()
 
     def until_over(self) -> None:
@@ -174,10 +176,8 @@ def test_a_whole_swarm_killed_at_once_goes_on_from_its_last_commit(tmp_path: Pat
 
 
 def test_a_swarm_whose_first_peers_stay_away_finds_itself_by_the_addresses_it_met(tmp_path: Path) -> None:
-    """Five peers in a chain, all killed; the two that the others were told of never come back."""
-    herd, settings = herd_of(tmp_path, 5, 6, chained=True, min_peers=5)
-    settings[2] = type(settings[2])(**{f: getattr(settings[2], f) for f in settings[2].__struct_fields__} | {"join": settings[1].join})
-    herd = Herd(settings, framework=False)
+    """Five peers, all killed; the one that the others were told of never comes back, nor does another."""
+    herd, settings = herd_of(tmp_path, 5, 6, min_peers=5)
     with herd:
         run = Run(herd, settings)
         run.until(lambda: run.committed(2), "round 2")
@@ -228,7 +228,7 @@ def test_the_founder_may_die_after_round_0(tmp_path: Path) -> None:
 
 def test_a_founder_that_died_before_it_told_what_is_trained_founds_after_all(tmp_path: Path) -> None:
     """Killed while it builds its model: it has a ledger, and there is no run in it."""
-    herd, settings = herd_of(tmp_path, 2, 3, app=f"tests.real.bad_apps:app:die_once={tmp_path / 'died'}")
+    settings = settings_for(tmp_path, 2, f"tests.real.bad_apps:app:die_once={tmp_path / 'died'}", 3, serve=False)
     with Herd(settings[:1], framework=False) as herd:
         run = Run(herd, settings[:1])
         run.until_over()
@@ -241,6 +241,22 @@ def test_a_founder_that_died_before_it_told_what_is_trained_founds_after_all(tmp
         run.finish()
     assert [e.founded for e in run.said(0, events.RunAdopted) if isinstance(e, events.RunAdopted)] == [True]
     assert sorted(run.story.committed) == list(range(4))
+
+
+def test_a_founder_that_starts_again_trains_for_the_run_that_it_founded(tmp_path: Path) -> None:
+    """Its model and data are built from the seed that it drew in its first life, and not from another."""
+    herd, settings = herd_of(tmp_path, 2, 40, app="tests.real.bad_apps:app:fault=seed,at=1", min_contributors=2)
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: run.committed(3), "round 3")
+        herd.kill(0)
+        run.until(lambda: herd.endings[0] is not None, "the founder is dead")
+        life = run.restart(0)
+        run.finish()
+    assert [e.founded for e in run.said(life, events.RunAdopted) if isinstance(e, events.RunAdopted)] == [False]
+    known = models(tmp_path)
+    step = known[40] / 40
+    assert np.allclose(known[40] - known[39], step, rtol=1e-4), "every round adds the same, before and after"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
