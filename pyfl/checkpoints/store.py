@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from pyfl.errors import CheckpointError
 from pyfl.wire import digests
@@ -215,7 +216,8 @@ class CheckpointStore:
     def _load(self, name: str, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         vectors = {MODEL: model, **{f"state_{i}": vector for i, vector in enumerate(state)}}
         try:
-            with safe_open(self._path(name, _WEIGHTS), framework="numpy") as file:
+            opened: Any = safe_open(self._path(name, _WEIGHTS), framework="numpy")  # safetensors tells no types
+            with opened as file:
                 for key, vector in vectors.items():
                     np.copyto(vector, file.get_tensor(key), casting="no")
         except (OSError, SafetensorError, ValueError, TypeError) as error:

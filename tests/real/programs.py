@@ -42,10 +42,10 @@ def tell(directory: Path, data_dir: Path, *arguments: str) -> str:
     return subprocess.run(line, cwd=directory, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def run_to_end(directory: Path, *arguments: str, timeout_s: float = 60.0, **more: str) -> tuple[int, str]:
-    """(exit code, stderr) of a peer that ends by itself; killed and an error after `timeout_s`."""
+def run_to_end(directory: Path, *arguments: str, **more: str) -> tuple[int, str]:
+    """(exit code, stderr) of a peer that ends by itself; killed and an error after a minute. `more`: its environment."""
     done = subprocess.run(
-        command(arguments), cwd=directory, env=environment(**more), capture_output=True, text=True, timeout=timeout_s, check=False
+        command(arguments), cwd=directory, env=environment(**more), capture_output=True, text=True, timeout=60.0, check=False
     )
     return done.returncode, done.stderr
 
@@ -96,6 +96,7 @@ class Programs:
         program = Program(name or f"peer-{len(self.programs)}", self.directory, [*arguments, "--json"], self._env)
         self._stack.callback(_end, program.process)
         self.programs.append(program)
+        assert program.process.stdout is not None
         self._selector.register(program.process.stdout, selectors.EVENT_READ, program)
         return program
 

@@ -1,4 +1,4 @@
-"""Real swarms on loopback for the tests: settings for processes that know only one earlier peer, and what their events say."""
+"""Real swarms on loopback for the tests: settings, and what their events say."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pyfl.peer.swarm_key import write_secret
 __all__ = ["Story", "check_probes", "models", "settings_for"]
 
 
-def settings_for(directory: Path, peers: int, app: str, rounds: int, *, chained: bool = False, **more: object) -> list[PeerSettings]:
-    """A founder and its joiners; `chained`: each knows only the one before it."""
+def settings_for(directory: Path, peers: int, app: str, rounds: int, **more: object) -> list[PeerSettings]:
+    """A founder and its joiners, which know only the founder; `more`: settings of all."""
     key = directory / "swarm.key"
     if not key.exists():
         write_secret(key, secrets.token_hex(32))
@@ -34,7 +34,7 @@ def settings_for(directory: Path, peers: int, app: str, rounds: int, *, chained:
         if index == 0:
             own |= {"rounds": rounds, "min_peers": more.get("min_peers", peers)}
         else:
-            own |= {"join": (f"127.0.0.1:{ports[index - 1 if chained else 0]}",), "min_peers": None}
+            own |= {"join": (f"127.0.0.1:{ports[0]}",), "min_peers": None}
         result.append(PeerSettings(**{**common, **own}))  # type: ignore[arg-type]
     return result
 

@@ -259,7 +259,7 @@ def test_a_trainer_that_returns_other_shapes_sits_out_and_says_so(tmp_path: Path
 
 def test_a_corrupt_checkpoint_is_set_aside_told_and_fetched_from_the_others(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, 3, "onehot:size=40KB,train_s=0.2", 12, serve=False)
-    story, told, victim = Story(), list[object](), -1
+    story, told, victim, kept = Story(), list[object](), -1, list[Path]()
     with Herd(settings, framework=False) as herd:
         for item in herd.events(75.0):
             if item is None:

@@ -17,9 +17,7 @@ pytestmark = pytest.mark.real
 def test_three_equal_peers_wait_for_each_other_and_found_one_swarm(tmp_path: Path) -> None:
     peers = settings_for(tmp_path, 3, "linear", 2, serve=False)
     addresses = tuple(p.listen for p in peers)
-    equal = [
-        msgspec.structs.replace(p, expect=3, rounds=2, min_peers=3, join=tuple(a for a in addresses if a != p.listen)) for p in peers
-    ]
+    equal = [msgspec.structs.replace(p, expect=3, rounds=2, min_peers=3, join=tuple(a for a in addresses if a != p.listen)) for p in peers]
     story, runs = Story(), set[str]()
     with Herd(equal, framework=False) as herd:
         for item in herd.events(60.0):
