@@ -131,8 +131,9 @@ class _Followed:
         self._trainer, self._judge, self._tell = trainer, judge, tell
         self._model = trainer.model
         self._rounds = rounds
+        self._history = keras.callbacks.History()  # of rounds: a fit inside one has its own
         self._hooks = keras.callbacks.CallbackList(
-            callbacks, add_history=True, add_progbar=False, model=self._model, epochs=rounds or 1, verbose=0, steps=None
+            [*callbacks, self._history], add_history=False, add_progbar=False, model=self._model, epochs=rounds or 1, verbose=0, steps=None
         )
         self._digests: list[str] = []
         self._trained: dict[int, Mapping[str, float]] = {}
@@ -215,7 +216,8 @@ class _Followed:
         """The run is over: the History."""
         if self._begun:
             self._hooks.on_train_end(self._last)
-        history = self._model.history
+        history = self._history
+        self._model.history = history
         for name in ("round", "contributors"):  # Keras made floats of them
             history.history[name] = [int(value) for value in history.history.get(name, [])]
         history.history["digest"] = self._digests

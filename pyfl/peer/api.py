@@ -188,6 +188,10 @@ class Peer:
         """The last committed rounds."""
         return self._here.handle.rounds()
 
+    def events(self, last: int = 0, timeout_s: float = 0.0) -> list[Stamped]:
+        """What happened after event number `last`; waits up to `timeout_s` for the first."""
+        return self._here.handle.events(last, timeout_s)
+
     # ---- a run
 
     def begin(

@@ -93,6 +93,7 @@ class PeerRun:
 
     def _tell(self, committed: CommittedRound, weights: Flat) -> None:
         if self._on_round is not None and self._on_round(committed, weights):
+            self._worker.drop()
             self.leave("the program that this peer trains for has had enough")
 
     def work(self) -> None:

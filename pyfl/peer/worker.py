@@ -44,6 +44,7 @@ class CallerWorker:
         self._results: deque[Input] = deque()
         self.failure: Exception | None = None
         """What a job raised."""
+        self._done = False
 
     def submit(self, job: Job) -> None:
         """Queue a job."""
@@ -59,7 +60,7 @@ class CallerWorker:
     def work(self) -> None:
         """Do jobs in this thread until `close`. A job that raises ends the peer; its exception is kept in `failure`."""
         while (job := self._jobs.get()) is not None:
-            if self.failure is not None:
+            if self._done or self.failure is not None:
                 continue
             try:
                 result = job()
@@ -73,6 +74,10 @@ class CallerWorker:
                 self._net.wake()
             except PyflError:  # the overlay is closed: nobody waits for results any more
                 return
+
+    def drop(self) -> None:
+        """Do no more of the jobs that wait, or come until `close`: this peer is about to leave."""
+        self._done = True
 
     def close(self) -> None:
         """Have `work` return after the job at hand; may be called again."""
