@@ -57,7 +57,7 @@ class FederatedCallback(keras.callbacks.Callback):
 
         `samples_per_round`: this peer's weight, where fit does not count samples (a `train_step` that leaves Keras's loss tracker alone).
         """
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - Keras has no types
         if local_epochs < 1 or (steps_per_round is not None and steps_per_round < 1):
             raise ConfigError(f"local_epochs is {local_epochs} and steps_per_round {steps_per_round}; both must be at least 1.")
         self._peer = peer

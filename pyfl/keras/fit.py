@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pyfl.aggregation import Strategy
 from pyfl.errors import DataError
@@ -89,7 +89,8 @@ def _data(
         return data, training_data(validation_data, what="validation data")
     if len(validation_data) not in (2, 3):  # pyright: ignore[reportUnknownArgumentType]
         raise DataError("validation_data is a tuple of another length; expected (x, y) or (x, y, sample_weight).")
-    return data, training_data(*validation_data, what="validation data")
+    parts = cast("tuple[Any, ...]", validation_data)
+    return data, training_data(parts[0], parts[1], parts[2] if len(parts) > 2 else None, what="validation data")
 
 
 class _Judge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyfl.training.keras_data import ArrayData, TrainingData
 from pyfl.training.keras_fit import FitTrainer
@@ -27,6 +27,7 @@ BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_tra
 def why_fit(model: Any, data: TrainingData, callbacks: Sequence[Any] = (), steps_per_epoch: int | None = None) -> str:
     """What of the user's needs `fit`; empty when the fast loop does."""
     keras = import_keras()
+    kind = cast("Any", type(model))
     if not isinstance(data, ArrayData):
         return f"the data is a {data.kind}"
     if data.y is None:
@@ -35,13 +36,13 @@ def why_fit(model: Any, data: TrainingData, callbacks: Sequence[Any] = (), steps
         return "steps_per_epoch was given"
     for name in TRAINING_METHODS:
         base = getattr(keras.Model, name, None)
-        if base is not None and getattr(type(model), name, None) not in (base, getattr(keras.Sequential, name)):
-            return f"{type(model).__name__} has a {name} of its own"
+        if base is not None and getattr(kind, name, None) not in (base, getattr(keras.Sequential, name)):
+            return f"{kind.__name__} has a {name} of its own"
     for callback in callbacks:
+        hooks = cast("Any", type(callback))
         for name in BATCH_HOOKS:
-            own = name in vars(callback) or getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name)
-            if own:
-                return f"callback {type(callback).__name__} has {name}"
+            if name in vars(callback) or getattr(hooks, name) is not getattr(keras.callbacks.Callback, name):
+                return f"callback {hooks.__name__} has {name}"
     if model.run_eagerly:
         return "the model runs eagerly"
     if model.distribute_strategy.num_replicas_in_sync > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,7 +27,11 @@ class ArrayData:
     def one_sample(self) -> Any:
         """An input of one sample, to build a model with."""
         tf = import_tensorflow()
-        return tf.nest.map_structure(lambda array: tf.convert_to_tensor(array[:1]), self.x)
+
+        def first(array: Any) -> Any:
+            return tf.convert_to_tensor(array[:1])
+
+        return tf.nest.map_structure(first, self.x)
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,13 @@ class SourceData:
 
     def one_sample(self) -> Any:
         """An input to build a model with."""
-        batch = next(iter(self.source)) if self.kind == DATASET else self.source[0]
-        x = batch[0] if isinstance(batch, tuple) else batch
-        return import_tensorflow().nest.map_structure(lambda array: array[:1], x)
+        batch: Any = next(iter(self.source)) if self.kind == DATASET else self.source[0]
+        x = cast("Any", batch[0] if isinstance(batch, tuple) else batch)
+
+        def first(array: Any) -> Any:
+            return array[:1]
+
+        return import_tensorflow().nest.map_structure(first, x)
 
 
 TrainingData = ArrayData | SourceData

@@ -133,14 +133,21 @@ class _ArrayBatches(_Batches):
         self.count = -(-data.samples // batch_size)
         parts = (data.x,) if data.y is None else (data.x, data.y)
         parts = parts if data.weights is None else (data.x, data.y, data.weights)
-        self._parts = tf.nest.map_structure(lambda part: None if part is None else tf.convert_to_tensor(part), parts)
+
+        def tensor(part: Any) -> Any:
+            return None if part is None else tf.convert_to_tensor(part)
+
+        self._parts = tf.nest.map_structure(tensor, parts)
 
     def epoch(self, draw: np.random.Generator, *, shuffle: bool) -> Any:
         tf, parts = import_tensorflow(), self._parts
         order = draw.permutation(self._samples) if shuffle else np.arange(self._samples)
 
         def batch(chosen: Any) -> Any:
-            return tf.nest.map_structure(lambda part: None if part is None else tf.gather(part, chosen), parts)
+            def take(part: Any) -> Any:
+                return None if part is None else tf.gather(part, chosen)
+
+            return tf.nest.map_structure(take, parts)
 
         return tf.data.Dataset.from_tensor_slices(order).batch(self._size).map(batch).prefetch(2)
 
@@ -200,7 +207,7 @@ def _watch() -> type[Any]:
 
     class Watch(import_keras().callbacks.Callback):
         def __init__(self, stop: Callable[[], bool], callbacks: list[Any]) -> None:
-            super().__init__()
+            super().__init__()  # pyright: ignore[reportUnknownMemberType] - Keras has no types
             self._stop, self._callbacks = stop, callbacks
             self.batches = 0
             self.stopped = self.out_of_time = False
@@ -226,7 +233,7 @@ def _ordered() -> type[Any]:
 
     class Ordered(import_keras().utils.PyDataset):
         def __init__(self, source: Any, order: Any) -> None:
-            super().__init__(source.workers, source.use_multiprocessing, source.max_queue_size)
+            super().__init__(source.workers, source.use_multiprocessing, source.max_queue_size)  # pyright: ignore[reportUnknownMemberType]
             self._source, self._order = source, order
             self._sizes: dict[int, int] = {}
 

@@ -5,7 +5,7 @@ docs/decisions/optimizer-state.md has the reasons.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -50,9 +50,10 @@ class RoundOptimizer:
             self._slots = self._first_values(optimizer, trainable, None if self._schedule else rate)
 
     def _first_values(self, optimizer: Any, trainable: list[Any], rate: Any) -> list[tuple[Any, float | NDArray[Any]]]:
-        fresh = optimizer
+        fresh: Any = optimizer
         if int(self._target.iterations) > 0:  # it has trained before: its slots are no beginning
-            fresh = type(optimizer).from_config(optimizer.get_config())
+            kind = cast("Any", type(optimizer))
+            fresh = kind.from_config(optimizer.get_config())
             fresh.build(trainable)
         outer = None if optimizer is self._target else optimizer._learning_rate
         return [
@@ -91,14 +92,14 @@ class RoundOptimizer:
 
 def _moved(schedule: Any, offset: Any) -> Any:
     """The schedule `offset` steps later. Saved in mid-round, it is written as the user's own."""
-    kind = type(schedule)
+    kind = cast("Any", type(schedule))
 
     def call(self: Any, step: Any) -> Any:  # noqa: ARG001 - a method
         tf = import_tensorflow()
         return schedule(step + tf.cast(offset, step.dtype))
 
     moved = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__, "__qualname__": kind.__qualname__})
-    twin = object.__new__(moved)
+    twin: Any = object.__new__(moved)
     twin.__dict__.update(schedule.__dict__)
     return twin
 

@@ -8,7 +8,7 @@ the step of learning-rate schedules are set from (seed, round, attempt, peer) ea
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -230,8 +230,8 @@ def _arrays(data: TrainingData) -> ArrayData:
 
 def _has_metrics(model: Any) -> bool:
     """Whether there is anything to measure but the loss, which the loop sums itself."""
-    base = import_keras().Model.compute_metrics
-    return type(model).compute_metrics is not base or len(model.metrics) > 1
+    kind = cast("Any", type(model))
+    return kind.compute_metrics is not import_keras().Model.compute_metrics or len(model.metrics) > 1
 
 
 def _judge(model: Any, y: Any) -> Callable[[Any, Any, Any], Any] | None:
