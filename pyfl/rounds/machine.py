@@ -38,6 +38,7 @@ from pyfl.rounds.view import View
 
 __all__ = ["Machine"]
 
+LAST_HOLD_S = 60.0  # how long a peer stays after the last commit for what it lacks, or for those who may need it
 LAST_OUT_S = 3.0  # how long the coordinator stays after the end for those who have not heard of it
 REFUSED, STOPPED = 7, 1
 
@@ -242,11 +243,16 @@ class Machine:
     def _end(self) -> list[Action]:
         """After the last commit: members without a vote leave at once, voters after them, the coordinator last."""
         control, record, view = self.view.control, self.view.round, self.view
-        if control.state != "finished" or record is None:
+        finished, alone = control.state == "finished", self._alone_at_the_end()
+        if record is None or not (finished or alone):
+            self._ended_at = None
             return []
         self._ended_at = self._ended_at if self._ended_at is not None else view.now
         waited = view.now - self._ended_at
-        if self.member.have.round < record.number and waited < 60.0:
+        if not finished:
+            why = f"Round {record.number} was the last, and the committee is gone."
+            return self.member.leave(0, why) if waited >= LAST_HOLD_S else []
+        if self.member.have.round < record.number and waited < LAST_HOLD_S:
             return []
         others = {p for p in view.peers if p not in self.coordinator.roster.suspected}
         voters = others & set(view.voters)
@@ -259,6 +265,13 @@ class Machine:
         code = STOPPED if record.voids >= VOIDS_TO_STOP else 0
         seen: list[Action] = [] if self.member.left else [Observe(events.RunFinished(record.number))]
         return seen + self.member.leave(code, control.why)
+
+    def _alone_at_the_end(self) -> bool:
+        """The last round is committed and held here, and the committee went before it could tell this peer that the run is over."""
+        record, run = self.view.round, self.view.run
+        if record is None or run is None or record.phase != "committed" or record.number < run.rounds:
+            return False
+        return self.view.ledger_lost and self.member.have.round >= record.number
 
     def _stuck(self) -> list[Action]:
         """Say by name what is waited for, when it has been the same for 10 s."""

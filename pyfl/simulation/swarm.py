@@ -86,7 +86,7 @@ class SimulatedSwarm:
         """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results."""
         self.network = SimulatedNetwork(seed, options=options)
         self._trainer, self._work_s = trainer, work_s
-        self._rounds, self._strategy, self._tiers = rounds, strategy or fedavg(), tiers or rotated(4)
+        self.rounds, self._strategy, self._tiers = rounds, strategy or fedavg(), tiers or rotated(4)
         self._min_contributors, self._deadlines = min_contributors, deadlines or Deadlines()
         self._seed = seed
         self._work: dict[str, float] = {}
@@ -154,7 +154,7 @@ class SimulatedSwarm:
         model, state = buffers.seal_base()
         return RunRecord(
             run=f"{self._seed:016x}", app="simulated", layout=trainer.layout, model=model, state=state, strategy=self._strategy,
-            tiers=self._tiers, rounds=self._rounds, min_peers=self.min_peers, min_contributors=self._min_contributors,
+            tiers=self._tiers, rounds=self.rounds, min_peers=self.min_peers, min_contributors=self._min_contributors,
             seed=self._seed, deadlines=self._deadlines,
         )  # fmt: skip
 

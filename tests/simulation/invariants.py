@@ -41,6 +41,7 @@ def check(started: Started, *, hostile: frozenset[int] = frozenset()) -> None:
         check_life(life, rounds)
     check_counted(swarm, drawn, rounds, lives)
     check_contributors(swarm, rounds, lives)
+    check_holders(swarm)
     check_epochs(swarm, rounds)
     if started.finished:
         check_exits(swarm, rounds, lives)
@@ -170,6 +171,36 @@ def check_contributors(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord], li
             assert number in began.get(peer, set()), f"I6: {peer} contributed to round {number} and never trained it"
 
 
+def check_holders(swarm: SimulatedSwarm) -> None:
+    """I2: when a round is committed a majority of the committee holds its result, and not only by the record's word."""
+    history = swarm.network.committed_history
+    held: dict[tuple[int, int], set[str]] = {}
+    for life in swarm.lives:
+        for _, event in life.seen:
+            if isinstance(event, events.ResultHeld):
+                held.setdefault((event.round, event.epoch), set()).add(life.overlay.me)
+    for index, key, _, value in history:
+        if key != ROUND:
+            continue
+        record = msgspec.msgpack.decode(value, type=RoundRecord)
+        if record.phase != "committed" or record.void or record.number == 0:
+            continue
+        holders = set(record.holders)
+        assert holders <= held.get((record.number, record.epoch), set()), f"I2: round {record.number} names holders that are none"
+        # a coordinator may learn of the newest committee a moment after its own write
+        committees = committees_before(swarm, index)[-2:]
+        assert any(2 * len(holders & voters) > len(voters) for voters in committees), (
+            f"I2: round {record.number} was committed with {sorted(holders)}, no majority of {[sorted(v) for v in committees]}"
+        )
+
+
+def committees_before(swarm: SimulatedSwarm, index: int) -> list[set[str]]:
+    """The committees that the ledger had before an entry, oldest first."""
+    disks = {disk for life in swarm.lives if (disk := life.overlay.process.disk)}
+    log = max((disk.log for disk in disks), key=len)
+    return [{disk.peer for disk in entry.voters} for entry in log[: index - 1] if entry.voters is not None]
+
+
 def check_epochs(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord]) -> None:
     """I5: a round is begun again because of faults, and not for ever."""
     faults = len([what for _, what in swarm.network.fault_log if not what.startswith("skipped")])
@@ -191,7 +222,8 @@ def check_exits(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord], lives: li
         assert last is not None, f"I5: {life.overlay.name} ended with {exit_} before any round"
         stopped = last.voids >= VOIDS_TO_STOP
         assert exit_.code in ((0, STOPPED) if last.voids else (0,)), f"{life.overlay.name} ended with {exit_}"
-        assert stopped or control.state == "finished", f"I5: {life.overlay.name} left a run that goes on: {exit_}"
+        over = control.state == "finished" or last.number >= swarm.rounds
+        assert stopped or over, f"I5: {life.overlay.name} left a run that goes on: {exit_}"
 
 
 def check_excuse(swarm: SimulatedSwarm, drawn: DrawnRun, rounds: dict[int, RoundRecord]) -> None:

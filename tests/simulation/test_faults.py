@@ -12,8 +12,8 @@ import pytest
 from tests.simulation.drawn import DrawnRun
 from tests.simulation.invariants import check
 
-BLOCK = 30
-BLOCKS = 36
+BLOCK = 20
+BLOCKS = 54
 SOAK_BLOCKS = 20_000 // BLOCK
 
 

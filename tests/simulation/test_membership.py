@@ -140,6 +140,21 @@ def test_a_stop_ends_the_run_after_the_round_under_way() -> None:
     assert max(committed(started.swarm)) == 3
 
 
+def test_a_peer_that_was_away_when_the_run_ended_does_not_wait_for_ever() -> None:
+    started = quiet(3, rounds=3)
+    until_round(started, 3, "committed")
+    network, away = started.swarm.network, id_of(started.swarm, 2)
+    until(started, lambda: 3 in started.swarm.current[away].models)
+    network.stop(away)
+    network.run(until=network.now + 120.0)
+    assert all(p.driver.exit is not None for peer, p in started.swarm.current.items() if peer != away)
+    network.resume(away)
+    finish(started)
+    exit_ = started.swarm.current[away].driver.exit
+    assert exit_ is not None
+    assert exit_.code == 0
+
+
 def test_peers_wait_and_say_so_while_an_explicit_minimum_cannot_be_met() -> None:
     started = quiet(4, min_contributors=4)
     swarm = started.swarm
