@@ -25,6 +25,7 @@ __all__ = ["Coordinator", "committee_size"]
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
 LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
 VOIDS_TO_STOP = 3
+LEAST_SCORING_S = 5.0
 USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
 
 
@@ -49,6 +50,7 @@ class Coordinator:
         self._phase_since = 0.0
         self._trainings, self._reduces = Recent(), Recent()
         self._majority_since: float | None = None
+        self._held_since: float | None = None
         self._accusations: dict[tuple[str, str], float] = {}
         self._mismatches = 0
         self._finishing: float | None = None
@@ -169,7 +171,7 @@ class Coordinator:
             self._told.clear()
         self._phase = (record.number, record.epoch, record.phase)
         self._phase_since = self._view.now
-        self._majority_since = None
+        self._majority_since = self._held_since = None
         self._accusations.clear()
         self.roster.moved = dict.fromkeys(self.roster.moved, self._view.now)
 
@@ -290,7 +292,7 @@ class Coordinator:
         voters = set(self._view.voters)
         if best and len(holders & expected) >= drafts.majority(len(expected)) and len(holders & voters) >= drafts.majority(len(voters)):
             return self._commit_when_all_hold(run, record, best, holders, expected)
-        self._majority_since = None
+        self._majority_since = self._held_since = None
         if not self._settled():
             return []
         useless = self._useless_holders(record, held, expected)
@@ -345,12 +347,17 @@ class Coordinator:
         now = self._view.now
         self._majority_since = now if self._majority_since is None else self._majority_since
         grace = max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
+        if not expected <= holders and now - self._majority_since < grace:
+            return []
+        self._held_since = now if self._held_since is None else self._held_since
+        reduce_s = self._held_since - self._phase_since
+        # Scoring is the trainers' work and comes before their next training anyway, so as long as that is waited for it.
+        unscored = {p for p in holders & self.roster.alive() if (h := self.roster.held(p)) and h.scores and not self.roster.score(p)}
+        if unscored and now - self._held_since < max(LEAST_SCORING_S, record.train_s):
+            return []
         scores = [s for p in holders if (s := self.roster.score(p)) is not None]
-        unscored = {p for p in holders if (h := self.roster.held(p)) and h.scores and self.roster.score(p) is None}
-        if (expected <= holders and not unscored) or now - self._majority_since >= grace:
-            self._reduces.add(self._elapsed)
-            return self._commit(drafts.commit(record, best, sorted(holders), scores, self._elapsed))
-        return []
+        self._reduces.add(reduce_s)
+        return self._commit(drafts.commit(record, best, sorted(holders), scores, reduce_s))
 
     def _remove_slowest(self, members: set[str], run: RunRecord) -> None:
         limits = run.deadlines
