@@ -30,7 +30,14 @@ class Pull:
     """One model being fetched: committed (epoch 0) or the uncommitted result of an epoch."""
 
     def __init__(
-        self, number: int, round: int, epoch: int, model: str, state: str, shape: tuple[int, ...], candidates: list[str]
+        self,
+        number: int,
+        round: int,  # noqa: A002 - the field's word
+        epoch: int,
+        model: str,
+        state: str,
+        shape: tuple[int, ...],
+        candidates: list[str],
     ) -> None:
         """`shape`: the segments of each vector, of the model and then of the server state."""
         self.number, self.round, self.epoch = number, round, epoch

@@ -35,8 +35,8 @@ class View:
     """Voters make a result durable before they say that they hold it."""
     run: RunRecord | None = None
     round: RoundRecord | None = None
-    history: HistoryRecord = HistoryRecord()
-    control: ControlRecord = ControlRecord()
+    history: HistoryRecord = field(default_factory=HistoryRecord)
+    control: ControlRecord = field(default_factory=ControlRecord)
     versions: dict[str, int] = field(default_factory=dict[str, int])
 
     def live(self) -> set[str]:
