@@ -61,11 +61,7 @@ def peers(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             entry.name or short(entry.peer),
             short(entry.peer),
             entry.address,
-            ", ".join(
-                role
-                for role, has in (("this one", entry.me), ("leads", entry.coordinator), ("votes", entry.voter))
-                if has
-            ),
+            ", ".join(role for role, has in (("this one", entry.me), ("leads", entry.coordinator), ("votes", entry.voter)) if has),
             entry.phase,
             entry.have if entry.have >= 0 else "",
             entry.samples or "",

@@ -29,7 +29,9 @@ def peer(
     ] = None,
     listen: Annotated[Text, typer.Option(help="IP:PORT; default 0.0.0.0:7700.", rich_help_panel=NET)] = None,
     advertise: Annotated[Text, typer.Option(help="IP:PORT by which others reach this peer.", rich_help_panel=NET)] = None,
-    join: Annotated[list[str] | None, typer.Option(help="HOST:PORT of any peer; may be repeated.", rich_help_panel=NET)] = None,
+    join: Annotated[
+        list[str] | None, typer.Option(help="HOST:PORT of any peer, or a token of `pyfl token`; may be repeated.", rich_help_panel=NET)
+    ] = None,
     swarm_key: Annotated[
         Text, typer.Option(help="File with the swarm's key; default PYFL_SWARM_KEY, then ./swarm.key.", rich_help_panel=NET)
     ] = None,

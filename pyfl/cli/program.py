@@ -11,10 +11,12 @@ from pyfl import __version__
 from pyfl.cli.bench import bench
 from pyfl.cli.demo import demo
 from pyfl.cli.export import export
+from pyfl.cli.init import init
 from pyfl.cli.observe import events, peers, rounds, status
 from pyfl.cli.operate import kick, leave, pause, resume, stop
 from pyfl.cli.peer import peer
 from pyfl.cli.predict import predict
+from pyfl.cli.token import token
 from pyfl.cli.typed_errors import reported
 
 __all__ = ["program"]
@@ -29,7 +31,7 @@ program = typer.Typer(
 START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Use a committed model", "Measure"
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
-    START: [demo, peer],
+    START: [demo, init, peer, token],
     WATCH: [status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
     USE: [predict, export],

@@ -24,9 +24,7 @@ _LISTS = {"join"}
 _TABLES = {"labels", "deadlines"}
 
 
-def peer_settings(
-    flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None
-) -> PeerSettings:
+def peer_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None) -> PeerSettings:
     """The settings of one peer; flags that are None or empty were not given. Raises `ConfigError` naming the setting."""
     values = _from_file(file)
     for name in _FIELDS.keys() - _NOT_FROM_ENVIRONMENT:

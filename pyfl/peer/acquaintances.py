@@ -36,6 +36,10 @@ class Acquaintances:
         """Whom to ask, the last met first."""
         return tuple(dict.fromkeys(reversed(self._known.values())))
 
+    def address(self, peer: str) -> str:
+        """Where a peer was last; empty if it was never met."""
+        return self._known.get(peer, "")
+
     def take(self, event: overlay.Event) -> None:
         """Remember who came, forget who said goodbye."""
         before = dict(self._known)

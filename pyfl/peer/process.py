@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,11 +24,12 @@ from pyfl.overlay.config import OverlayConfig
 from pyfl.overlay.protocol import Overlay
 from pyfl.peer.acquaintances import Acquaintances
 from pyfl.peer.handle import Handle
+from pyfl.peer.join_token import expand_tokens
 from pyfl.peer.journal import Journal
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
 from pyfl.peer.run_plan import RunPlan
 from pyfl.peer.settings import PeerSettings
-from pyfl.peer.swarm_key import find_swarm_key
+from pyfl.peer.swarm_key import find_swarm_key, keep_token_key
 from pyfl.peer.worker import PeerWorker, ThreadWorker
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.records import RunRecord
@@ -118,12 +119,15 @@ class Process:
         received: Callable[[], int] = lambda: 0,
     ) -> None:
         """`follower` is called with every event in the loop's thread; `received`: the number of a signal to end by, or 0."""
+        settings, token_key = expand_tokens(settings)
         self._settings, self._received = settings, received
         self.data_dir = Path(settings.data_dir or f"pyfl-data/{settings.listen.replace(':', '-')}")
         _make_writable(self.data_dir)
         self.founds = not settings.join or settings.expect > 1  # with `expect`, the lowest id of so many does
         self._resumes = (self.data_dir / "ledger" / "raft.db").exists()
-        key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes)
+        if token_key:
+            keep_token_key(token_key, settings.swarm_key, self.data_dir)
+        key = token_key or find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes)
         self._plan: RunPlan | None = None
         self._faults: deque[FaultSeen] = deque()
         """Told by any thread, observed by the loop's."""
@@ -142,6 +146,8 @@ class Process:
         if self.founds or self._met.known:  # once a member, a peer tries for ever
             self.joined.set()
         self._lost_since: float | None = None
+        self._names: dict[str, str] = {}
+        """Of everyone met in this life: those who died are still called by name."""
         self._asked: Ending | None = None
         self._server = self._serve()
 
@@ -267,6 +273,8 @@ class Process:
     def _watch(self, event: overlay.Event) -> Ending | None:
         """What concerns the process rather than the rounds."""
         self._met.take(event)
+        if isinstance(event, overlay.PeerUp | overlay.PeerUpdate) and event.name:
+            self._names[event.peer] = event.name
         match event:
             case overlay.Joined() | overlay.PeerUp():
                 self.joined.set()
@@ -291,6 +299,13 @@ class Process:
             return None
         return Ending(UNREACHABLE, f"No bootstrap address could be reached in {waited}: {tried}. Check address and port.")
 
+    def _who(self, peer: str) -> str:
+        """A peer that may be gone: its name and where it was."""
+        if peer == self.net.me:
+            return f"{self._settings.name or peer} at {self.net.address}, this peer"
+        name, address = self._names.get(peer, peer), self._met.address(peer)
+        return f"{name} at {address}" if address else name
+
     def _overdue(self) -> Ending | None:
         received = self._received()
         if received:
@@ -299,8 +314,18 @@ class Process:
             return self._asked
         give_up = self._settings.give_up_s
         if give_up and self._lost_since and time.monotonic() - self._lost_since > give_up:
-            return Ending(MAJORITY_LOST, f"The committee's majority was away for {give_up:g} s; start its peers again, or `pyfl recover`.")
+            return Ending(MAJORITY_LOST, _majority_lost(give_up, self.driver.machine.view.voters, self._who))
         return None
+
+
+def _majority_lost(give_up_s: float, voters: Sequence[str], who: Callable[[str], str]) -> str:
+    """What an operator is told: which peers to start. `who` says how one is known."""
+    named = "; ".join(map(who, voters))
+    return (
+        f"The committee's majority was away for {give_up_s:g} s. More than half of its voters must run. Start those again that do not, "
+        "each with its own data directory, then this peer; the run goes on where it was. "
+        f"The voters are {named or 'not known to this peer'}."
+    )
 
 
 def _make_writable(directory: Path) -> None:

@@ -15,20 +15,12 @@ import pytest
 from pyfl.events import Stamped, Waiting
 from pyfl.peer.status import PeerEntry, RoundEntry, Status
 from pyfl.serving import serve
+from tests.cli.command_line import pyfl
 from tests.serving.fake_peer import FakePeer
 
 pytestmark = pytest.mark.real
 
 HEAVY = ("numpy", "tensorflow", "keras", "sklearn", "fastapi", "uvicorn", "httpx", "msgspec", "pydantic", "pyfl.overlay")
-
-
-def pyfl(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from pyfl.cli import main; sys.argv[0] = 'pyfl'; main()"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYFL_")}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60,
-        env=inherited | {"PYTHONPATH": str(Path.cwd())} | environment, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture
