@@ -251,7 +251,7 @@ class Ledger:
         process.applied = length
         records: dict[tuple[str, int], Record] = {}
         newest_only = length - start > 32 or self._rng.random() < self._options.skip_probability
-        voters: tuple[Disk, ...] | None = None
+        voters = self.raft.founders if start == 0 else None
         for index in range(start, length):
             entry = committed[index]
             if entry.voters is not None:

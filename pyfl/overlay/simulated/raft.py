@@ -96,7 +96,7 @@ class Raft:
 
     __slots__ = (
         "_election", "_links", "_options", "_processes", "_rng", "_scheduler", "committed", "leaderships",
-        "on_change", "on_commit", "on_lost", "state", "voters",
+        "founders", "on_change", "on_commit", "on_lost", "state", "voters",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,7 @@ class Raft:
         self._processes = processes
         self._election: Timer | None = None
         self.voters: tuple[Disk, ...] = ()
+        self.founders: tuple[Disk, ...] = ()
         self.leaderships: list[Leadership] = []
         self.committed: list[Entry] = []
         self.state: dict[str, tuple[int, bytes]] = {}
@@ -140,7 +141,7 @@ class Raft:
 
     def bootstrap(self, process: Process) -> None:
         """The founder is the only voter of a new ledger."""
-        self.voters = (process.disk,)
+        self.voters = self.founders = (process.disk,)
         self.refresh(fast=True)
 
     # The log.
