@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
 from pyfl import events
 from pyfl.events import ObservedEvent, Stamped
 
-__all__ = ["Narrator"]
+__all__ = ["Narrator", "with_names"]
+
+PEER_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32}(?![0-9a-zA-Z])")
+
+
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """The text with the ids of peers that have a name replaced by it; others stay whole, so that they can be looked up."""
+    return PEER_ID.sub(lambda found: names.get(found[0]) or found[0], text)
 
 
 class Narrator:
@@ -25,6 +33,10 @@ class Narrator:
     def name(self, peer: str) -> str:
         """What a peer is called."""
         return self._names.get(peer) or peer[:8] or "nobody"
+
+    def named(self, text: str) -> str:
+        """A text of a peer's own, with names for the ids that are known."""
+        return with_names(text, self._names)
 
     def line(self, stamped: Stamped) -> str:
         """One line of a log: local time, number, sentence."""
@@ -44,7 +56,7 @@ class Narrator:
                 how = {"left": "left", "refused": "died", "gossip": "may have died"}.get(event.reason, event.reason)
                 return f"{self.name(event.peer)} {how}"
             case events.PeerRemoved():
-                return f"round {event.round} goes on without {self.name(event.peer)}: {event.why}"
+                return f"round {event.round} goes on without {self.name(event.peer)}: {self.named(event.why)}"
             case events.CoordinatorChanged():
                 if event.me:
                     return "this peer coordinates"
@@ -60,7 +72,7 @@ class Narrator:
             case events.ReduceStarted():
                 return f"round {event.round}: adding up {len(event.contributors)} updates{_epoch(event.epoch)}"
             case events.LinkAccused():
-                return f"round {event.round}: no exchange with {self.name(event.peer)}: {event.why}"
+                return f"round {event.round}: no exchange with {self.name(event.peer)}: {self.named(event.why)}"
             case events.ResultHeld():
                 return f"holds round {event.round}'s result {event.digest[:8]}"
             case events.RoundCommitted():
@@ -73,9 +85,9 @@ class Narrator:
             case events.PullStarted():
                 return f"fetching model {event.round} from {', '.join(self.name(peer) for peer in event.holders)}"
             case events.Waiting():
-                return f"waiting: {event.what}"
+                return f"waiting: {self.named(event.what)}"
             case events.FaultSeen():
-                return f"refused bad input ({event.where}): {event.error}"
+                return f"refused bad input ({event.where}): {self.named(event.error)}"
             case events.ResourcesUsed():
                 mib = 1024 * 1024
                 return f"round {event.round}: {event.bytes_sent / mib:.1f} MiB sent so far, memory {event.rss_peak_bytes / mib:.0f} MiB"

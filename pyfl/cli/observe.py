@@ -20,6 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothin
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Where a peer and its swarm stand."""
+    from pyfl.cli.narrator import with_names
     from pyfl.serving.client import PeerClient
 
     with PeerClient(find_data_dir(data_dir)) as client:
@@ -32,7 +33,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         ("peer", f"{now.name or short(now.peer)} at {now.address} ({short(now.peer)})"),
         ("run", f"{now.run}, {now.app}, {now.parameters:,} parameters" if now.run else "not known yet"),
         ("round", f"{max(now.round, 0)} of {now.rounds}, epoch {now.epoch}, {now.control}"),
-        ("doing", (now.waiting and f"waiting: {now.waiting}") or now.phase),
+        ("doing", (now.waiting and f"waiting: {with_names(now.waiting, names)}") or now.phase),
         ("model", f"round {now.have}, {short(now.digest)}" if now.have >= 0 else "none yet"),
         ("accuracy", _number(now.accuracy)),
         ("loss", _number(now.loss)),
@@ -125,6 +126,9 @@ def events(
             raise
     else:
         with client:
+            if not as_json:
+                for known in client.peers():  # those that joined before `after` are called by name, too
+                    narrator.meet(known.peer, known.name)
             if follow:
                 for event in client.follow(after):
                     show(event)

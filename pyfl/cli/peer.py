@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pyfl.cli.peer_flags import flags_given
 
 if TYPE_CHECKING:
     from pyfl.events import Stamped
@@ -79,24 +81,11 @@ def peer(
 
     Every option can also be set as PYFL_<NAME> or in pyfl.toml.
     """
-    if self_ip is not None:
-        if port is None:
-            raise typer.BadParameter(f"SELF_IP {self_ip} needs a PORT after it: {self_ip} 7700", param_hint="PORT")
-        if listen is not None:
-            raise typer.BadParameter("give either SELF_IP PORT or --listen", param_hint="--listen")
-        listen = f"[{self_ip}]:{port}" if ":" in self_ip else f"{self_ip}:{port}"
-    flags: dict[str, Any] = {
-        "listen": listen, "advertise": advertise, "join": [*(bootstrap or ()), *(join or ())], "swarm_key": swarm_key,
-        "join_timeout_s": join_timeout, "give_up_s": give_up, "expect": expect, "voters": voters, "heartbeat_ms": heartbeat_ms,
-        "congestion": congestion, "app": app, "model": model, "partition": partition, "limit_samples": limit_samples, "data": data,
-        "rounds": rounds, "strategy": strategy, "tiers": tiers, "min_peers": min_peers,
-        "min_contributors": min_contributors, "seed": seed, "name": name, "labels": _labels(label or ()), "index": index, "of": of,
-        "data_dir": data_dir, "durability": durability, "serve": serve,
-    }  # fmt: skip
+    given = dict(locals())  # before there are other names: exactly the arguments
 
     from pyfl.cli.settings import peer_settings
 
-    settings = peer_settings(flags, file=config)
+    settings = peer_settings(flags_given(given), file=config)
     _log_to_stderr(quiet)
 
     from pyfl.cli.port_owner import listener
@@ -111,14 +100,6 @@ def peer(
     elif not quiet:
         typer.echo(ending.why, err=True)
     raise typer.Exit(ending.code)
-
-
-def _labels(given: list[str] | tuple[()]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    for key, equals, _ in pairs:
-        if not equals or not key:
-            raise typer.BadParameter(f"{key!r} is not KEY=VALUE", param_hint="--label")
-    return {key: value for key, _, value in pairs}
 
 
 def _log_to_stderr(quiet: bool) -> None:

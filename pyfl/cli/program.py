@@ -9,6 +9,7 @@ import typer
 
 from pyfl import __version__
 from pyfl.cli.bench import bench
+from pyfl.cli.config import config
 from pyfl.cli.demo import demo
 from pyfl.cli.export import export
 from pyfl.cli.init import init
@@ -39,6 +40,7 @@ _PANELS: dict[str, list[Callable[..., None]]] = {
 for panel, commands in _PANELS.items():
     for command in commands:
         program.command(rich_help_panel=panel)(reported(command))
+program.add_typer(config, name="config", rich_help_panel=START)
 program.add_typer(bench, name="bench", rich_help_panel=MEASURE)
 
 

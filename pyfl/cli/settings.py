@@ -6,6 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 from pyfl.errors import ConfigError
 from pyfl.peer.settings import PeerSettings
 
-__all__ = ["peer_settings"]
+__all__ = ["Origins", "peer_settings", "with_origins"]
 
 FILE = "pyfl.toml"
 # A key in the environment may be the key itself and not a file, so whoever looks for the key reads it there.
@@ -24,18 +25,34 @@ _LISTS = {"join"}
 _TABLES = {"labels", "deadlines"}
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """One peer's settings, and where each comes from: `flag`, `PYFL_ROUNDS`, `pyfl.toml`, or `default`."""
+
+    settings: PeerSettings
+    origin: Mapping[str, str]
+
+
 def peer_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None) -> PeerSettings:
     """The settings of one peer; flags that are None or empty were not given. Raises `ConfigError` naming the setting."""
+    return with_origins(flags, environment, file).settings
+
+
+def with_origins(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, file: Path | None = None) -> Origins:
+    """As `peer_settings`, and tells where each value was found."""
     values = _from_file(file)
+    origin = dict.fromkeys(_FIELDS, "default") | dict.fromkeys(values, str(file or FILE))
     for name in _FIELDS.keys() - _NOT_FROM_ENVIRONMENT:
-        text = environment.get(f"PYFL_{name.upper()}", "")
+        variable = f"PYFL_{name.upper()}"
+        text = environment.get(variable, "")
         if text:
-            values[name] = _spread(name, text)
+            values[name], origin[name] = _spread(name, text), variable
     if environment.get("PYFL_SWARM_KEY"):
         values.pop("swarm_key", None)
-    values |= {name: value for name, value in flags.items() if value not in (None, (), [], {}, "")}
+        origin["swarm_key"] = "PYFL_SWARM_KEY"
+    given = {name: value for name, value in flags.items() if value not in (None, (), [], {}, "")}
     try:
-        return msgspec.convert(values, PeerSettings, strict=False)
+        return Origins(msgspec.convert(values | given, PeerSettings, strict=False), origin | dict.fromkeys(given, "flag"))
     except msgspec.ValidationError as error:
         what, _, name = str(error).partition(" - at `$.")
         raise ConfigError(f"Setting {name.rstrip('`') or '?'}: {what}. `pyfl peer --help` lists them.") from error

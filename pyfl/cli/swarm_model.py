@@ -115,9 +115,9 @@ class SwarmModel:
             case events.PullStarted():
                 line.phase, line.note = "pulling", f"model {event.round} from {len(event.holders)} peers"
             case events.Waiting():
-                line.note = event.what
+                line.note = self.narrator.named(event.what)
             case events.FaultSeen():
-                line.note = event.error
+                line.note = self.narrator.named(event.error)
             case events.LinkAccused():
                 line.note = f"no exchange with {self.narrator.name(event.peer)}"
             case events.RunFinished():

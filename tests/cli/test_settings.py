@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import socket
 from pathlib import Path
 
 import pytest
 
+from pyfl.cli.peer import peer
+from pyfl.cli.peer_flags import flags_given
 from pyfl.cli.port_owner import listener
-from pyfl.cli.settings import peer_settings
+from pyfl.cli.settings import peer_settings, with_origins
 from pyfl.errors import ConfigError
+from pyfl.peer.join_token import JoinToken
 from pyfl.peer.settings import PeerSettings
+from tests.cli.command_line import pyfl
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +76,48 @@ def test_whoever_listens_on_a_port_is_named() -> None:
         assert "End it, or choose another port." in listener(address)
         if Path("/proc/net/tcp").exists():
             assert "pytest" in listener(address)
+
+
+def test_each_setting_says_where_it_comes_from() -> None:
+    Path("pyfl.toml").write_text('rounds = 1\nseed = 2\nmin-peers = 3\nswarm_key = "file.key"\n')
+    origin = with_origins({"rounds": 10}, {"PYFL_ROUNDS": "20", "PYFL_SEED": "30"}).origin
+    assert [origin[name] for name in ("rounds", "seed", "min_peers", "swarm_key", "app")] == [
+        "flag", "PYFL_SEED", "pyfl.toml", "pyfl.toml", "default"
+    ]  # fmt: skip
+    assert with_origins({}, {"PYFL_SWARM_KEY": "0" * 64}).origin["swarm_key"] == "PYFL_SWARM_KEY"
+    assert set(origin) == set(PeerSettings.__struct_fields__)
+
+
+def test_every_argument_of_peer_is_a_setting() -> None:
+    arguments = dict.fromkeys(inspect.signature(peer).parameters)
+    assert set(flags_given(arguments)) <= set(PeerSettings.__struct_fields__)
+
+
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.mark.real
+def test_config_show_takes_the_options_of_peer_and_shows_no_secret(tmp_path: Path) -> None:
+    token = JoinToken(("10.0.0.4:7700",), KEY).encode()
+    Path("pyfl.toml").write_text(f'rounds = 7\njoin = ["a:1", "{token}"]\n')
+    ended = pyfl("config", "show", "127.0.0.1", "7701", "--seed", "3", "--json", cwd=tmp_path, PYFL_SWARM_KEY=KEY, PYFL_LABELS="site=oslo")
+    told = json.loads(ended.stdout)
+    assert told["rounds"] == {"value": 7, "origin": "pyfl.toml"}
+    assert told["listen"] == {"value": "127.0.0.1:7701", "origin": "flag"}
+    assert told["seed"] == {"value": 3, "origin": "flag"}
+    assert told["labels"] == {"value": {"site": "oslo"}, "origin": "PYFL_LABELS"}
+    assert told["join"]["value"] == ["a:1", "(a join token)"]
+    assert told["durability"] == {"value": "full", "origin": "default"}
+    people = pyfl("config", "show", "--swarm-key", KEY, cwd=tmp_path).stdout
+    assert any(line.split() == ["rounds", "7", "pyfl.toml"] for line in people.splitlines())
+    for secret in (KEY, token):
+        assert secret not in people + ended.stdout
+
+
+@pytest.mark.real
+def test_config_show_refuses_what_peer_would_refuse(tmp_path: Path) -> None:
+    Path("pyfl.toml").write_text("min-peer = 3\n")
+    ended = pyfl("config", "show", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert "Did you mean 'min_peers'?" in ended.stderr
+    assert pyfl("config", "show", "--rounds", "none", cwd=tmp_path).returncode == 2
