@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ NOT_YET = {"recover"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
+FILE_NAME = re.compile(r"# (\w+)\.py\n")
 
 
 def ids(page: Path) -> str:
@@ -155,17 +157,22 @@ def python_blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "block"), python_blocks())
 def test_python_in_the_pages_compiles(page: str, block: str) -> None:
-    compile(block, page, "exec")
+    compile(textwrap.dedent(block), page, "exec")
+
+
+@pytest.mark.parametrize(("page", "block"), python_blocks())
+def test_python_that_is_no_file_of_its_own_is_quoted_from_an_example(page: str, block: str) -> None:
+    if not FILE_NAME.match(block):
+        examples = [path.read_text() for path in sorted((ROOT / "examples").glob("*.py"))]
+        assert any(block in example for example in examples), f"{page} quotes what no example has:\n{block}"
 
 
 @pytest.mark.real
 def test_the_apps_of_the_pages_can_be_loaded_and_train(tmp_path: Path) -> None:
-    names = {"README.md": "iris", "docs/use.md": "mean"}
-    for page, block in python_blocks():
-        name = names.pop(page)
-        assert block.startswith(f"# {name}.py\n")
+    apps = {found[1]: block for _, block in python_blocks() if (found := FILE_NAME.match(block))}
+    assert set(apps) == {"iris", "mean"}
+    for name, block in apps.items():
         (tmp_path / f"{name}.py").write_text(block)
-    assert not names
     # In a process of its own: Keras brings a runtime with it, and the app's module must be found as a user's is.
     code = """
 import time
