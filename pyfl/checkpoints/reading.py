@@ -48,7 +48,7 @@ def read_checkpoint(path: Path) -> tuple[Saved, NDArray[np.float32]]:
             model: NDArray[Any] = np.ascontiguousarray(file.get_tensor(MODEL))
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}; expected {model_file.name} with {sidecar.name} beside it.") from error
-    except (OSError, SafetensorError, msgspec.DecodeError) as error:
+    except (OSError, SafetensorError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"Checkpoint {path} cannot be read: {error}. Choose another, or let its peer pull the model again."
         ) from error

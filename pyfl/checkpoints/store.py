@@ -209,7 +209,7 @@ class CheckpointStore:
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=Saved)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             self._set_aside(name, f"its sidecar cannot be read: {error}")
             return None
 

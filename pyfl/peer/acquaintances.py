@@ -24,7 +24,7 @@ class Acquaintances:
         if path.exists():
             try:
                 self._known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 warn(f"{path} cannot be read ({error}); expected addresses by peer id. Only the addresses to join are tried.")
 
     @property

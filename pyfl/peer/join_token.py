@@ -81,7 +81,7 @@ class JoinToken:
                     f"The join token is of a version that this pyfl does not read (it reads {VERSION}). Use the swarm's version of pyfl."
                 )
             held = msgspec.msgpack.decode(body, type=_Body)
-        except (msgspec.DecodeError, IndexError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
             raise ConfigError(f"The join token cannot be read: {error}. {AGAIN}") from error
         return cls(tuple(held.addresses), held.key.hex())
 

@@ -89,7 +89,7 @@ def create_app(handle: PeerHandle, stopping: Callable[[], bool] = lambda: False)
                 return _error(413, f"The request has more than {BODY_BYTES} bytes; a command has less than a hundred.")
         try:
             wanted = msgspec.json.decode(body, type=ControlRequest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return _error(400, f'{error}. Expected {{"command": "pause"}} or {{"command": "kick", "argument": "PEER"}}.')
         return _json(Answer(message=handle.control(wanted.command, wanted.argument)))
 

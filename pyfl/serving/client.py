@@ -120,7 +120,7 @@ class PeerClient:
 def _refusal(answer: httpx.Response) -> Exception:
     try:
         text = msgspec.json.decode(answer.content, type=dict[str, Any]).get("error", "")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         text = ""
     if answer.status_code == BAD_REQUEST and text:
         return ControlError(str(text))
@@ -130,5 +130,5 @@ def _refusal(answer: httpx.Response) -> Exception:
 def _decode(content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(f"The peer's answer cannot be read: {error}. Do both run the same version of pyfl?") from error

@@ -182,7 +182,7 @@ def refuse_link(*_: object) -> None:
     raise OSError(errno.EPERM, "no links here")
 
 
-@pytest.mark.parametrize("damage", ["model", "state", "sidecar", "truncated", "gone", "shape"])
+@pytest.mark.parametrize("damage", ["model", "state", "sidecar", "latin1", "truncated", "gone", "shape"])
 def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_used(
     opened: Callable[[], CheckpointStore], tmp_path: Path, warnings: list[str], damage: str
 ) -> None:
@@ -200,6 +200,8 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_used(
             save_file({"model": model, "state_0": state[0]}, path)
         case "shape":
             save_file({"model": model.astype(np.float64), "state_0": state[0]}, path)
+        case "latin1":
+            sidecar.write_bytes(b'{"run": "\xff"}')
         case "sidecar":
             sidecar.write_bytes(b'{"run": 3')
         case "truncated":
