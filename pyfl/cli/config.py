@@ -58,8 +58,8 @@ def show(given: Mapping[str, Any]) -> None:
     if given["as_json"]:
         print_json({name: {"value": value, "origin": found.origin[name]} for name, value in values.items()})
         return
-    rows = ((name, msgspec.json.encode(value).decode(), found.origin[name]) for name, value in values.items())
-    print_table(("setting", "value", "from"), rows)
+    rows = ((name, found.origin[name], msgspec.json.encode(value).decode()) for name, value in values.items())
+    print_table(("setting", "from", "value"), rows)
 
 
 def shown(name: str, value: Any) -> Any:

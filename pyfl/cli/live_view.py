@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pyfl.cli.swarm_model import PeerLine, SwarmModel
 
-__all__ = ["draw", "round_row", "round_table", "sparkline"]
+__all__ = ["draw", "learners", "round_row", "round_table", "sparkline"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SPIN = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -26,6 +26,7 @@ PHASES = {
     "pulling": ("↓", "cyan", "catching up"),
     "done": ("✔", "green", "done"),
     "left": ("○", "dim", "left"),
+    "suspected": ("✘", "red", "does not answer"),
     "failed": ("✘", "bold red", "failed"),
 }
 # Of models: peers that hold the same one have the same colour.
@@ -42,6 +43,11 @@ def sparkline(values: list[float]) -> str:
     return "".join(BARS[round((value - low) / (high - low) * (len(BARS) - 1))] for value in values)
 
 
+def learners(model: SwarmModel) -> str:
+    """How many there are, as the beginning of a sentence."""
+    return "1 peer learns" if len(model.names) == 1 else f"{len(model.names)} peers learn"
+
+
 def draw(model: SwarmModel, app: str, elapsed_s: float, height: int = 24, width: int = 80) -> RenderableType:
     """The whole view, no taller than `height` lines as long as that leaves room for a few peers."""
     return Group(
@@ -56,7 +62,7 @@ def _headline(model: SwarmModel, app: str, elapsed_s: float, width: int) -> Rend
     line.add_column(no_wrap=True)
     line.add_column(justify="right", no_wrap=True)
     line.add_row(
-        f" [bold]pyfl[/] {len(model.names)} peers learn [bold]{escape(app)}[/], no server among them",
+        f" [bold]pyfl[/] {learners(model)} [bold]{escape(app)}[/], no server among them",
         f"{int(elapsed_s) // 60}:{int(elapsed_s) % 60:02} ",
     )
     return line
@@ -128,10 +134,8 @@ def round_row(model: SwarmModel, number: int) -> str:
     event = model.committed[number]
     score = "" if event.accuracy is None else f"accuracy {event.accuracy:.4f}  "
     what = "void" if event.void else f"{len(event.contributors)} contributors"
-    return (
-        f"round {number:>3}  {score}{what}  {event.digest[:8]}  train {event.train_s:.2f} s  reduce {event.reduce_s:.2f} s  "
-        f"at {model.committed_at[number]:.1f} s"
-    )
+    at = f"  at {model.committed_at[number]:.1f} s" if number in model.committed_at else ""
+    return f"round {number:>3}  {score}{what}  {event.digest[:8]}  train {event.train_s:.2f} s  reduce {event.reduce_s:.2f} s{at}"
 
 
 def round_table(model: SwarmModel) -> Table:

@@ -19,6 +19,7 @@ from pyfl.cli.peer import peer
 from pyfl.cli.predict import predict
 from pyfl.cli.token import token
 from pyfl.cli.typed_errors import reported
+from pyfl.cli.watch import watch
 
 __all__ = ["program"]
 
@@ -33,7 +34,7 @@ START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate 
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     START: [demo, init, peer, token],
-    WATCH: [status, peers, rounds, events],
+    WATCH: [watch, status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
     USE: [predict, export],
 }

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["pyfl"]
+from tests.real.programs import environment
 
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["command_line", "pyfl"]
 
 
-def pyfl(*arguments: str, cwd: Path, timeout: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run to its end; settings of the user's own are left out, `environment` is added."""
-    code = "import sys; from pyfl.cli import main; sys.argv[0] = 'pyfl'; main()"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYFL_")}
+def command_line(*arguments: str) -> list[str]:
+    """What to start for `pyfl ARGUMENTS`."""
+    return [sys.executable, "-c", "import sys; from pyfl.cli import main; sys.argv[0] = 'pyfl'; main()", *arguments]
+
+
+def pyfl(*arguments: str, cwd: Path, timeout: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run to its end; settings of the user's own are left out, `more` is added to its environment."""
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=timeout,
-        env=inherited | {"PYTHONPATH": str(ROOT)} | environment, check=False,
-    )  # fmt: skip
+        command_line(*arguments), cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=timeout, check=False
+    )
