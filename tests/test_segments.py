@@ -1,5 +1,7 @@
 """Laws of the cut: segments tile the vector and their pieces tile the tensors."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ def test_segments_tile_the_vector(elements: int) -> None:
     segments = cut(elements)
     assert segments[0].start == 0
     assert segments[-1].stop == elements
-    assert all(a.stop == b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(segments))
     assert all(s.size * 4 <= SEGMENT_BYTES + 64 for s in segments)
 
 

@@ -49,9 +49,7 @@ def shared_exponents(announced: Sequence[Exponents], shares: Sequence[float], ca
     result: list[int] = []
     for tensor, highest in enumerate(cap):
         total = math.fsum(
-            share * math.ldexp(1.0, min(e[tensor], highest))
-            for e, share in zip(announced, shares, strict=True)
-            if e[tensor] != ZERO
+            share * math.ldexp(1.0, min(e[tensor], highest)) for e, share in zip(announced, shares, strict=True) if e[tensor] != ZERO
         )
         result.append(max(LEAST_EXPONENT, math.frexp(total)[1]) if total > 0 else LEAST_EXPONENT)
     return tuple(result)
@@ -73,9 +71,7 @@ def inverse_scales(exponents: Exponents) -> NDArray[np.float32]:
     return np.array([math.ldexp(1.0, e - FRACTION_BITS) for e in exponents], dtype=np.float32)
 
 
-def limits(
-    announced: Sequence[Exponents], shares: Sequence[float], exponents: Exponents, cap: Exponents
-) -> NDArray[np.uint32]:
+def limits(announced: Sequence[Exponents], shares: Sequence[float], exponents: Exponents, cap: Exponents) -> NDArray[np.uint32]:
     """uint32[T]: what no honest partial of these contributors exceeds in absolute value, roundings included."""
     matrix = np.array(announced, dtype=np.int64).reshape(len(announced), len(exponents))
     largest = np.ldexp(1.0, np.minimum(matrix, np.array(cap, dtype=np.int64)))

@@ -40,9 +40,7 @@ def demo(
     partition: Annotated[
         str | None, typer.Option(help="How the data is divided: iid, dirichlet:0.5, pathological:6, shard:2, linear...")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE")] = None,
     limit_samples: Annotated[int | None, typer.Option(min=0, help="Each peer trains on so many samples at most.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How many times they agree on a model.")] = 10,
     strategy: Annotated[str | None, typer.Option(help="fedavg, fedavgm, fedadam; with arguments.")] = None,

@@ -27,8 +27,7 @@ try:
     )
 except ModuleNotFoundError as error:
     raise ImportError(
-        "the compiled part of pyfl.kernels is not there for this Python: "
-        "run `make build` in a checkout, or reinstall pyfl-swarm"
+        "the compiled part of pyfl.kernels is not there for this Python: run `make build` in a checkout, or reinstall pyfl-swarm"
     ) from error
 
 __all__ = [

@@ -57,15 +57,15 @@ def allreduce(
                 if number is not None and took is not None:
                     times += [took] if number > WARM_UP_ROUNDS else []
                     yield {"event": "round", "round": number, "round_s": round(took, 4), "warm_up": number <= WARM_UP_ROUNDS}
-            failed = [f"peer {index}: {e.why if e else 'it did not end in time'}" for index, e in enumerate(herd.endings) if not e or e.code]
+            failed = [
+                f"peer {index}: {e.why if e else 'it did not end in time'}" for index, e in enumerate(herd.endings) if not e or e.code
+            ]
         if failed or len(times) != rounds:
             raise BenchFailed(f"{len(times)} of {rounds} rounds were measured. {' '.join(failed) or 'See the peers’ logs.'}")
     yield _summary(peers, mb, total, seen, usage, times)
 
 
-def _settings(
-    directory: Path, peers: int, mb: float, rounds: int, durability: str, tiers: str, congestion: str
-) -> list[PeerSettings]:
+def _settings(directory: Path, peers: int, mb: float, rounds: int, durability: str, tiers: str, congestion: str) -> list[PeerSettings]:
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key())
     ports = free_ports(peers)
@@ -77,7 +77,8 @@ def _settings(
     return [founder] + [
         PeerSettings(
             listen=f"127.0.0.1:{ports[index]}", name=f"peer-{index}", data_dir=str(directory / f"peer-{index}"), swarm_key=str(key),
-            index=index, of=peers, join=(founder.listen,), durability=durability, congestion=congestion, serve=False, checkpoints=False, measure=True,
+            index=index, of=peers, join=(founder.listen,), durability=durability, congestion=congestion, serve=False, checkpoints=False,
+            measure=True,
         )
         for index in range(1, peers)
     ]  # fmt: skip

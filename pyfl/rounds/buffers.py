@@ -1,7 +1,7 @@
 """A peer's model memory: base, contribution, result, server state and scratch; and the arithmetic on their segments.
 
-Three models in all, whatever the swarm's size. Vectors are touched by the driver's thread alone, but for the contribution, which the trainer
-fills between `StartTraining` and `Trained`.
+Three models in all, whatever the swarm's size. Vectors are touched by the driver's thread alone, but for the contribution,
+which the trainer fills between `StartTraining` and `Trained`.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ class Buffers:
                 raise AssertionError("a partial without a reduce")
             members = [m for m in record.members if m.peer in contributors]
             shares = [m.samples / record.total_samples for m in members]
-            self._limits[contributors] = fixedpoint.limits(
-                [m.announced() for m in members], shares, record.exponents, record.caps
-            )
+            self._limits[contributors] = fixedpoint.limits([m.announced() for m in members], shares, record.exponents, record.caps)
         return self._limits[contributors]
 
     def finish(self, index: int) -> None:

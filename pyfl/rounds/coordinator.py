@@ -341,9 +341,7 @@ class Coordinator:
             roster.lose(peer, f"nobody could fetch the result from it for {now - moved:.1f} s")
         return holders
 
-    def _commit_when_all_hold(
-        self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]
-    ) -> list[Action]:
+    def _commit_when_all_hold(self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]) -> list[Action]:
         now = self._view.now
         self._majority_since = now if self._majority_since is None else self._majority_since
         grace = max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
@@ -374,9 +372,7 @@ class Coordinator:
         self._told.update((p, record.number, record.epoch) for p in gone)
         return [Observe(events.PeerRemoved(p, record.number, self.roster.lost.get(p, "it is gone"))) for p in gone]
 
-    def _restart(
-        self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]]
-    ) -> list[Action]:
+    def _restart(self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]]) -> list[Action]:
         remaining = [m for m in record.members if m.peer not in dead and m.samples]
         seen = self._removals(record, dead)
         if len(remaining) < max(1, record.min_contributors):

@@ -78,14 +78,10 @@ def restart(record: RoundRecord, without: set[str], avoid: set[tuple[int, int]])
 
 def share_result(record: RoundRecord, expected: set[str], holders: Sequence[str], held: Held) -> RoundRecord:
     """The epoch stands: those who hold the result give it to those expected who lack it."""
-    return replace(
-        record, expected=tuple(sorted(expected)), holders=tuple(sorted(holders)), model=held.model, state=held.state
-    )
+    return replace(record, expected=tuple(sorted(expected)), holders=tuple(sorted(holders)), model=held.model, state=held.state)
 
 
-def commit(
-    record: RoundRecord, held: Held, holders: Sequence[str], scores: Sequence[Score], reduce_s: float
-) -> RoundRecord:
+def commit(record: RoundRecord, held: Held, holders: Sequence[str], scores: Sequence[Score], reduce_s: float) -> RoundRecord:
     """The round is agreed on."""
     samples = sum(s.samples for s in scores)
     correct = [s.correct for s in scores if s.samples]

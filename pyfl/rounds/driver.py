@@ -317,9 +317,9 @@ class Driver:
 
         self._worker.submit(job)
 
-    def _saved(self, round: int, epoch: int, model: str, state: str) -> Saved:
+    def _saved(self, number: int, epoch: int, model: str, state: str) -> Saved:
         run = self._run
-        return Saved(run.run, run.layout.digest, round, epoch, model, state, len(self._memory.state), run.app, run.options)
+        return Saved(run.run, run.layout.digest, number, epoch, model, state, len(self._memory.state), run.app, run.options)
 
     # ---- arithmetic
 
@@ -428,5 +428,3 @@ def _read_only(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarr
     view = vector.view()
     view.flags.writeable = False
     return view
-
-

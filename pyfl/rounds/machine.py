@@ -42,9 +42,7 @@ LAST_HOLD_S = 60.0  # how long a peer stays after the last commit for what it la
 LAST_OUT_S = 3.0  # how long the coordinator stays after the end for those who have not heard of it
 REFUSED, STOPPED = 7, 1
 
-Input = (
-    overlay.Event | Tick | Built | Trained | ResultReady | Staged | Evaluated | PartChecked | Added | TransferEnded | Exit
-)
+Input = overlay.Event | Tick | Built | Trained | ResultReady | Staged | Evaluated | PartChecked | Added | TransferEnded | Exit
 
 
 class Machine:
@@ -298,5 +296,3 @@ class Machine:
     def left(self) -> bool:
         """The machine has asked to exit."""
         return self.member.left
-
-

@@ -201,9 +201,7 @@ class Member:
             self._ready = Ready(trained.round, 1, (), (), finite=False, train_s=0.0)
             return [Observe(events.FaultSeen("training", trained.why)), *self._tell(), *self.follow()]
         self._ready = trained.ready
-        ended = events.TrainingEnded(
-            trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite
-        )
+        ended = events.TrainingEnded(trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite)
         return [Observe(ended), *self._tell(), *self.follow()]
 
     def _reduce(self, record: RoundRecord) -> list[Action]:

@@ -100,8 +100,10 @@ class Pull:
 
     def _genuine(self, offer: PullOffer) -> bool:
         shaped = tuple(map(len, offer.vectors)) == self._shape
-        return shaped and all(len(d) == digests.DIGEST_BYTES for vector in offer.vectors for d in vector) and (
-            digests.combine(offer.vectors[0]) == self.model and combined_state(offer.vectors[1:]) == self.state
+        return (
+            shaped
+            and all(len(d) == digests.DIGEST_BYTES for vector in offer.vectors for d in vector)
+            and (digests.combine(offer.vectors[0]) == self.model and combined_state(offer.vectors[1:]) == self.state)
         )
 
     def _ask(self, peer: str, now: float) -> list[Action]:

@@ -56,12 +56,8 @@ class Reduction:
         self._segments = [_situation(record, me, tiers, index) for index in range(segments)]
         self._unfinished = segments
         self._free = deque(range(scratch))
-        self._partials = deque(
-            (index, child) for index, segment in enumerate(self._segments) for child in segment.partials
-        )
-        self._leaves = deque(
-            index for index, segment in enumerate(self._segments) if not segment.partials and segment.contributes
-        )
+        self._partials = deque((index, child) for index, segment in enumerate(self._segments) for child in segment.partials)
+        self._leaves = deque(index for index, segment in enumerate(self._segments) if not segment.partials and segment.contributes)
         self._rising = 0
         self._failed: set[str] = set()
 

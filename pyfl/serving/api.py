@@ -75,9 +75,7 @@ def create_app(handle: PeerHandle, stopping: Callable[[], bool] = lambda: False)
         last = int(last_event_id) if last_event_id.isdecimal() else after
         if "application/json" in accept:
             return _json(handle.events(resume_after(handle, last), 0.0))
-        return StreamingResponse(
-            stream(handle, last, stopping), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return StreamingResponse(stream(handle, last, stopping), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @app.post("/v1/control", responses=_sends(Answer) | _sends(Answer, code=400))
     async def control(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -28,9 +28,7 @@ class ApiServer:
         self._listener = _listen(socket_path)
         self.path = Path(self._listener.getsockname())
         app = create_app(handle, self._stopping.is_set)
-        config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=int(STOP_S)
-        )
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=int(STOP_S))
         self._server = uvicorn.Server(config)
         # A daemon: a client that does not let go must not keep a peer that was told to leave.
         self._thread = threading.Thread(target=self._run, name="pyfl-api", daemon=True)

@@ -79,12 +79,11 @@ def _reroute(parent: list[int], order: list[int], avoid: frozenset[tuple[int, in
         parent[slot] = next((other for other in others if not unreachable(slot, other)), parent[slot])
 
 
-def plan_segment(
-    tiers: Tiers, slots: int, live: frozenset[int], segment: int, avoid: frozenset[tuple[int, int]] = frozenset()
-) -> Plan:
+def plan_segment(tiers: Tiers, slots: int, live: frozenset[int], segment: int, avoid: frozenset[tuple[int, int]] = frozenset()) -> Plan:
     """The tree of one segment.
 
-    `slots`: their number when the attempt began; `live`: those still members (at least one); `avoid`: pairs of slots that cannot reach each other.
+    `slots`: their number when the attempt began; `live`: those still members (at least one);
+    `avoid`: pairs of slots that cannot reach each other.
     """
     if not live or not live <= frozenset(range(slots)):
         raise ValueError(f"live slots {sorted(live)} are not a non-empty part of the {slots} slots")

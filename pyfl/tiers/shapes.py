@@ -72,11 +72,9 @@ def parse(text: str) -> Tiers:
     if text in _NAMED:
         return _NAMED[text]
     name, _, argument = text.partition(":")
-    if name in ("rotated", "tree") and (not argument or argument.isdigit() and int(argument) >= 1):
+    if name in ("rotated", "tree") and (not argument or (argument.isdigit() and int(argument) >= 1)):
         k = int(argument) if argument else 4
         return rotated(k) if name == "rotated" else tree(k)
     near = difflib.get_close_matches(name, ("rotated", "tree", *_NAMED), 1)
     hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
-    raise ConfigError(
-        f"tiers {text!r} are unknown; expected rotated[:k], tree[:k], chain, star or direct with k of 1 or more.{hint}"
-    )
+    raise ConfigError(f"tiers {text!r} are unknown; expected rotated[:k], tree[:k], chain, star or direct with k of 1 or more.{hint}")

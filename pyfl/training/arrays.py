@@ -35,9 +35,7 @@ class _ArrayTrainer:
         names = _names(trainer, first)
         for name, array in zip(names, first, strict=True):
             _check_float32(name, array, "initial_weights")
-        self._layout = Layout(
-            tuple(TensorSpec(name, tuple(array.shape)) for name, array in zip(names, first, strict=True))
-        )
+        self._layout = Layout(tuple(TensorSpec(name, tuple(array.shape)) for name, array in zip(names, first, strict=True)))
         # Kept, as a trainer may draw its weights anew on every call; the driver asks once or twice.
         self._first = [array.copy() for array in first]
 
@@ -56,9 +54,7 @@ class _ArrayTrainer:
         views = self._layout.views(out)
         result = self._trainer.train(list(views), info)
         if not isinstance(cast("Any", result), TrainResult):
-            raise TrainingError(
-                f"train returned {type(result).__name__}; expected pyfl.TrainResult(weights, samples, metrics)."
-            )
+            raise TrainingError(f"train returned {type(result).__name__}; expected pyfl.TrainResult(weights, samples, metrics).")
         self._take(result.weights, views, out)
         return TrainOutcome(_samples(result.samples), _metrics(result.metrics))
 
@@ -70,9 +66,7 @@ class _ArrayTrainer:
         read_only.flags.writeable = False
         evaluation: object = evaluate(self._layout.views(read_only))
         if not isinstance(evaluation, Evaluation):
-            raise TrainingError(
-                f"evaluate returned {type(evaluation).__name__}; expected pyfl.Evaluation(samples, loss_sum, correct)."
-            )
+            raise TrainingError(f"evaluate returned {type(evaluation).__name__}; expected pyfl.Evaluation(samples, loss_sum, correct).")
         return evaluation
 
     def _take(self, weights: Sequence[NDArray[np.float32]], views: list[NDArray[np.float32]], out: Flat) -> None:
@@ -110,16 +104,12 @@ def _check_float32(name: str, array: object, where: str) -> None:
         raise ModelMismatch(f"{where} returned {type(array).__name__} for {name}; expected a float32 NumPy array.")
     kind = cast("NDArray[Any]", array).dtype
     if kind != np.float32:
-        raise ModelMismatch(
-            f"{where} returned {name} as {kind}; expected float32. Convert it with array.astype(np.float32)."
-        )
+        raise ModelMismatch(f"{where} returned {name} as {kind}; expected float32. Convert it with array.astype(np.float32).")
 
 
 def _samples(samples: object) -> int:
     if isinstance(samples, bool) or not isinstance(samples, SupportsIndex) or index(samples) < 0:
-        raise TrainingError(
-            f"train reported samples={samples!r}; expected how many samples it processed, an int of at least 0."
-        )
+        raise TrainingError(f"train reported samples={samples!r}; expected how many samples it processed, an int of at least 0.")
     return index(samples)
 
 

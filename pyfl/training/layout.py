@@ -101,16 +101,10 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
                 lines.append(f"{name}: shape {tensor.shape} here, {other.shape} in the swarm")
             if tensor.trainable != other.trainable:
                 lines.append(f"{name}: {_kind(tensor)} here, {_kind(other)} in the swarm")
-        lines.extend(
-            f"{name}: absent here, shape {tensor.shape} in the swarm"
-            for name, tensor in there.items()
-            if name not in here
-        )
+        lines.extend(f"{name}: absent here, shape {tensor.shape} in the swarm" for name, tensor in there.items() if name not in here)
         if not lines and self.tensors != swarm.tensors:
             place, ours, theirs = next(
-                (place, a.name, b.name)
-                for place, (a, b) in enumerate(zip(self.tensors, swarm.tensors, strict=True))
-                if a != b
+                (place, a.name, b.name) for place, (a, b) in enumerate(zip(self.tensors, swarm.tensors, strict=True)) if a != b
             )
             lines.append(f"order: tensor {place} is {ours} here, {theirs} in the swarm")
         return lines
@@ -131,15 +125,11 @@ def _check(tensors: Sequence[TensorSpec]) -> None:
             raise LayoutError(f"Two tensors are named {tensor.name!r}; names must differ. Rename one of them.")
         seen.add(tensor.name)
         if any(side < 1 for side in tensor.shape):
-            raise LayoutError(
-                f"Tensor {tensor.name!r} has shape {tensor.shape}; every side must be at least 1. Leave empty ones out."
-            )
+            raise LayoutError(f"Tensor {tensor.name!r} has shape {tensor.shape}; every side must be at least 1. Leave empty ones out.")
         total += tensor.size
         if total > LARGEST_MODEL:
             raise LayoutError(f"The layout has more than {LARGEST_MODEL} values, at tensor {tensor.name!r}.")
         if not tensor.trainable:
             ended = ended or tensor.name
         elif ended:
-            raise LayoutError(
-                f"Trainable tensor {tensor.name!r} comes after {ended!r}, which is not; put trainable ones first."
-            )
+            raise LayoutError(f"Trainable tensor {tensor.name!r} comes after {ended!r}, which is not; put trainable ones first.")

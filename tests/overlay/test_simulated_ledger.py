@@ -149,9 +149,7 @@ def check(run: Run) -> None:
         for key, (version, value) in state.items():
             record = overlay.read(key)
             assert record is not None, f"{overlay.name} never heard of {key}"
-            assert (record.version, record.value) == (version, value), (
-                f"{overlay.name} is behind after {CALM_S} s of calm"
-            )
+            assert (record.version, record.value) == (version, value), f"{overlay.name} is behind after {CALM_S} s of calm"
 
 
 @pytest.mark.parametrize("block", range(10))

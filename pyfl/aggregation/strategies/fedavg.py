@@ -31,5 +31,5 @@ register("fedavg", _Step, {"learning_rate": 1.0})
 
 
 def fedavg(learning_rate: float = 1.0) -> Strategy:
-    """new = base + learning_rate * mean update."""
+    """New = base + learning_rate * mean update."""
     return make("fedavg", learning_rate=learning_rate)

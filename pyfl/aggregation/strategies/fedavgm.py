@@ -31,5 +31,5 @@ register("fedavgm", _Step, {"momentum": 0.9, "learning_rate": 1.0})
 
 
 def fedavgm(momentum: float = 0.9, learning_rate: float = 1.0) -> Strategy:
-    """m = momentum * m + mean update; new = base + learning_rate * m."""
+    """M = momentum * m + mean update; new = base + learning_rate * m."""
     return make("fedavgm", momentum=momentum, learning_rate=learning_rate)

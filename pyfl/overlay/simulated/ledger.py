@@ -38,9 +38,7 @@ class Ledger:
 
     __slots__ = ("_links", "_options", "_processes", "_rng", "_scheduler", "_told", "history", "keeper", "name", "raft")
 
-    def __init__(
-        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.rng
         self._links = links

@@ -48,9 +48,7 @@ class Mail:
 
     __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "link_down", "loss")
 
-    def __init__(
-        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.rng
         self._links = links

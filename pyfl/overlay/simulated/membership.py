@@ -28,9 +28,7 @@ class Membership:
 
     __slots__ = ("_links", "_options", "_processes", "_rng", "_scheduler", "lost", "view_changed")
 
-    def __init__(
-        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.rng
         self._links = links
@@ -85,9 +83,7 @@ class Membership:
                 call = partial(self._down, observer, number, "gossip")
                 self._later(observer, number, "gossip", options.gossip_s, call)
 
-    def _later(
-        self, observer: Process, number: int, what: str, within_s: tuple[float, float], call: Callable[[], None]
-    ) -> None:
+    def _later(self, observer: Process, number: int, what: str, within_s: tuple[float, float], call: Callable[[], None]) -> None:
         self._forget(observer, number)
         observer.pending[number] = (what, self._scheduler.schedule(self._rng.uniform(*within_s), call))
 

@@ -350,9 +350,7 @@ class SimulatedNetwork:
         if self.ledger.raft.leadership_of(process) is not None:
             self.ledger.keeper.consider_soon()
 
-    def post(
-        self, process: Process, peer: str, tag: bytes, buffer: memoryview, timeout_s: float, *, sending: bool
-    ) -> int:
+    def post(self, process: Process, peer: str, tag: bytes, buffer: memoryview, timeout_s: float, *, sending: bool) -> int:
         """Post one side of a transfer."""
         return self.transfers.post(process, self._numbers.get(peer), peer, tag, buffer, timeout_s, sending)
 

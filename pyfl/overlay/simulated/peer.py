@@ -89,9 +89,7 @@ class SimulatedOverlay:
         if process.state is State.RUNNING and not self._closing:
             return process
         if process.state is State.STOPPED:
-            raise AssertionError(
-                f"{process.name} is stopped and cannot call; use overlay.schedule for a peer's own timers"
-            )
+            raise AssertionError(f"{process.name} is stopped and cannot call; use overlay.schedule for a peer's own timers")
         raise OverlayClosed(f"the overlay of {process.name} was closed; open another")
 
     # The Overlay protocol.

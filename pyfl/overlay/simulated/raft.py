@@ -95,13 +95,23 @@ class Raft:
     """
 
     __slots__ = (
-        "_election", "_links", "_options", "_processes", "_rng", "_scheduler", "committed", "leaderships",
-        "founders", "on_change", "on_commit", "on_lost", "state", "voters",
+        "_election",
+        "_links",
+        "_options",
+        "_processes",
+        "_rng",
+        "_scheduler",
+        "committed",
+        "founders",
+        "leaderships",
+        "on_change",
+        "on_commit",
+        "on_lost",
+        "state",
+        "voters",
     )  # fmt: skip
 
-    def __init__(
-        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.rng
         self._links = links
@@ -344,9 +354,7 @@ class Raft:
         if not candidates:
             return
         if len(self.voters) > 1 and self._rng.random() < self._options.split_vote_probability:
-            self._election = self._scheduler.schedule(
-                self._options.heartbeat_s * (0.2 + self._rng.random()), partial(self._elect, avoid)
-            )
+            self._election = self._scheduler.schedule(self._options.heartbeat_s * (0.2 + self._rng.random()), partial(self._elect, avoid))
             return
         willing = [process for process in candidates if process is not avoid and not process.leaving] or candidates
         winner = self._rng.choice(willing)

@@ -30,9 +30,7 @@ class Post:
         "timer",
     )  # fmt: skip
 
-    def __init__(
-        self, number: int, process: Process, other: int, peer: str, tag: bytes, buffer: memoryview, sending: bool
-    ) -> None:
+    def __init__(self, number: int, process: Process, other: int, peer: str, tag: bytes, buffer: memoryview, sending: bool) -> None:
         self.number = number
         self.process = process
         self.other = other
@@ -77,9 +75,7 @@ class Transfers:
 
     __slots__ = ("_flows", "_links", "_next", "_options", "_processes", "_rng", "_scheduler")
 
-    def __init__(
-        self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.rng
         self._links = links

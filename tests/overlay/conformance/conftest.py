@@ -23,7 +23,5 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
 
 
 def _real() -> RealSwarm:
-    real = pytest.importorskip(
-        "pyfl.overlay.real", reason="the overlay's library is not built: run `make build`", exc_type=ImportError
-    )
+    real = pytest.importorskip("pyfl.overlay.real", reason="the overlay's library is not built: run `make build`", exc_type=ImportError)
     return RealSwarm(real.RealOverlay)

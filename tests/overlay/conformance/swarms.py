@@ -98,9 +98,7 @@ class SimulatedSwarm:
     """Overlays of one simulated network that breaks nothing on its own."""
 
     def __init__(self, seed: int) -> None:
-        self.network = SimulatedNetwork(
-            seed, options=NetworkOptions(refused_probability=1.0, stall_probability=0.0, write_timeout_s=10.0)
-        )
+        self.network = SimulatedNetwork(seed, options=NetworkOptions(refused_probability=1.0, stall_probability=0.0, write_timeout_s=10.0))
         self._peers: list[Peer] = []
 
     def add(self, *, found: bool = False, eligible: bool = True) -> Peer:
