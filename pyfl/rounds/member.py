@@ -22,13 +22,9 @@ from pyfl.rounds.actions import (
     Exit,
     Install,
     Observe,
-    Offer,
     PartChecked,
-    Place,
-    PostSend,
     ResultReady,
     Say,
-    SegmentTag,
     Stage,
     Staged,
     StartTraining,
@@ -36,6 +32,7 @@ from pyfl.rounds.actions import (
     Trained,
     TransferEnded,
 )  # fmt: skip
+from pyfl.rounds.lender import Lender
 from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
 from pyfl.rounds.pull import Pull
 from pyfl.rounds.records import RoundRecord
@@ -46,7 +43,6 @@ __all__ = ["Member"]
 
 REPORT_S = 1.0
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
-PULLS_OF_A_PEER = 4  # that are served at a time; an honest peer has one
 NOTHING = -1
 
 
@@ -77,9 +73,7 @@ class Member:
         self.pull: Pull | None = None
         self._pulls, self._pulled_at = 0, 0.0
         self._next_report = 0.0
-        self._pullers: dict[tuple[str, int], str] = {}
-        self._serving: dict[tuple[str, int, int, int], str] = {}
-        """Segments on their way to pullers, by (peer, pull, vector, segment), and the buffer that they come from."""
+        self._lender = Lender()
         self.left = False
 
     # ---- where this peer stands
@@ -252,8 +246,7 @@ class Member:
     def _forget_result(self) -> None:
         """The result's memory is about to be written again."""
         self._held = self._unsaid = self._score = self._result = None
-        self._pullers = {key: buffer for key, buffer in self._pullers.items() if buffer == "base"}
-        self._serving = {served: buffer for served, buffer in self._serving.items() if buffer == "base"}
+        self._lender.forget_result()
 
     def _abandon(self) -> list[Action]:
         self.reduction = None
@@ -286,10 +279,7 @@ class Member:
         number = record.number
         actions: list[Action] = []
         if swap:
-            for peer, pull in self._pullers:
-                actions.append(Say(peer, PullOffer(pull, False, why=f"superseded by round {number}")))
-            self._pullers.clear()
-            self._serving.clear()
+            actions.extend(self._lender.supersede(number))
             actions.append(Install(number, record.model, record.state, how, record))
         self.have = _Holding(number, record.model, record.state)
         self._ready = self._held = self._unsaid = self._score = self._result = None
@@ -304,7 +294,7 @@ class Member:
         """A transfer of this peer's reduce or pull ended."""
         if ended.tag.kind == "p":
             if ended.sending:
-                self._serving.pop((ended.peer, ended.tag.round, ended.tag.vector, ended.tag.segment), None)
+                self._lender.sent(ended.peer, ended.tag)
             if ended.sending or self.pull is None or ended.tag.round != self.pull.number:
                 return []
             return self._pulled(self.pull.ended(ended, self._view.now))
@@ -437,27 +427,13 @@ class Member:
             buffer = "result"
         else:
             return [Say(peer, PullOffer(message.pull, False, why=f"this peer holds round {self.have.round}"))]
-        for old in [key for key in self._pullers if key[0] == peer][: -PULLS_OF_A_PEER + 1]:
-            del self._pullers[old]
-        self._pullers[peer, message.pull] = buffer
-        return [Offer(peer, message.pull, buffer)]
+        return self._lender.open(peer, message.pull, buffer)
 
     def wanted(self, peer: str, message: PullWant) -> list[Action]:
         """Another peer has posted receives for these segments."""
-        buffer = self._pullers.get((peer, message.pull))
-        if buffer is None:
-            return [Say(peer, PullOffer(message.pull, False, why="no such pull is open here; open it again"))]
-        sizes = self._sizes
-        if sizes is None:
-            raise AssertionError("a pull is served without a model")
-        actions: list[Action] = []
-        for vector, segment in message.parts:
-            served = (peer, message.pull, vector, segment)
-            exists = 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
-            if exists and served not in self._serving:  # wishes are repeated, as a message may be lost
-                self._serving[served] = buffer
-                actions.append(PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector)))
-        return actions
+        if self._sizes is None:
+            return []  # nothing was offered, so nothing can be wanted
+        return self._lender.wanted(peer, message, self._sizes)
 
     # ---- time and peers
 
@@ -475,8 +451,7 @@ class Member:
 
     def gone(self, peer: str) -> list[Action]:
         """A peer went: nothing more is expected of it."""
-        self._pullers = {key: value for key, value in self._pullers.items() if key[0] != peer}
-        self._serving = {served: buffer for served, buffer in self._serving.items() if served[0] != peer}
+        self._lender.gone(peer)
         return self._pulled(self.pull.lost(peer, self._view.now)) if self.pull else []
 
     def led(self) -> list[Action]:
