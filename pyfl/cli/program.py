@@ -11,6 +11,7 @@ from pyfl import __version__
 from pyfl.cli.bench import bench
 from pyfl.cli.config import config
 from pyfl.cli.demo import demo
+from pyfl.cli.doctor import doctor
 from pyfl.cli.export import export
 from pyfl.cli.init import init
 from pyfl.cli.observe import events, peers, rounds, status
@@ -33,7 +34,7 @@ program = typer.Typer(
 START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate a running peer", "Use a committed model", "Measure"
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
-    START: [demo, init, peer, token],
+    START: [demo, init, peer, token, doctor],
     WATCH: [watch, status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
     USE: [predict, export],

@@ -16,8 +16,8 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "import sys; from pyfl.cli import main; sys.argv[0] = 'pyfl'; main()", *arguments]
 
 
-def pyfl(*arguments: str, cwd: Path, timeout: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
+def pyfl(*arguments: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run to its end; settings of the user's own are left out, `more` is added to its environment."""
     return subprocess.run(
-        command_line(*arguments), cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=timeout, check=False
+        command_line(*arguments), cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60.0, check=False
     )
