@@ -198,7 +198,8 @@ def committees_before(swarm: SimulatedSwarm, index: int) -> list[set[str]]:
     """The committees that the ledger had before an entry, oldest first."""
     disks = {disk for life in swarm.lives if (disk := life.overlay.process.disk)}
     log = max((disk.log for disk in disks), key=len)
-    return [{disk.peer for disk in entry.voters} for entry in log[: index - 1] if entry.voters is not None]
+    changes = [entry.voters for entry in log[: index - 1] if entry.voters is not None]
+    return [{disk.peer for disk in voters} for voters in (swarm.network.ledger.raft.founders, *changes)]
 
 
 def check_epochs(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord]) -> None:
