@@ -29,7 +29,7 @@ from pyfl.peer.journal import Journal
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
 from pyfl.peer.run_plan import RunPlan
 from pyfl.peer.settings import PeerSettings
-from pyfl.peer.swarm_key import find_swarm_key, keep_token_key
+from pyfl.peer.swarm_key import find_swarm_key
 from pyfl.peer.worker import PeerWorker, ThreadWorker
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.records import RunRecord
@@ -125,9 +125,7 @@ class Process:
         _make_writable(self.data_dir)
         self.founds = not settings.join or settings.expect > 1  # with `expect`, the lowest id of so many does
         self._resumes = (self.data_dir / "ledger" / "raft.db").exists()
-        if token_key:
-            keep_token_key(token_key, settings.swarm_key, self.data_dir)
-        key = token_key or find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes)
+        key = find_swarm_key(settings.swarm_key, self.data_dir, create=self.founds and not self._resumes, token_key=token_key)
         self._plan: RunPlan | None = None
         self._faults: deque[FaultSeen] = deque()
         """Told by any thread, observed by the loop's."""

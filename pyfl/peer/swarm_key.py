@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyfl.errors import ConfigError
 
-__all__ = ["find_swarm_key", "keep_token_key", "new_swarm_key", "read_swarm_key", "write_secret"]
+__all__ = ["find_swarm_key", "new_swarm_key", "read_swarm_key", "write_secret"]
 
 
 def new_swarm_key() -> str:
@@ -39,7 +39,7 @@ def write_secret(path: Path, text: str, *, replace: bool = True) -> bool:
     return True
 
 
-def keep_token_key(key: str, given: str, data_dir: Path) -> None:
+def _keep_token_key(key: str, given: str, data_dir: Path) -> None:
     """Keep a join token's key in the data directory, so that the peer starts again without the token.
 
     Raises `ConfigError` if `given` (a file) or the data directory has another key: this peer is then of two swarms.
@@ -55,11 +55,15 @@ def keep_token_key(key: str, given: str, data_dir: Path) -> None:
         write_secret(kept, key + "\n")
 
 
-def find_swarm_key(given: str, data_dir: Path, *, create: bool) -> str:
+def find_swarm_key(given: str, data_dir: Path, *, create: bool, token_key: str = "") -> str:
     """The key as 64 hexadecimal characters: from `given` (a file), PYFL_SWARM_KEY (a file or the key), the data directory, ./swarm.key.
 
-    A founder (`create`) makes ./swarm.key when there is none. Raises `ConfigError` naming where it looked.
+    A join token's key goes before all of them, and is kept in the data directory. A founder (`create`) makes ./swarm.key when there is
+    none. Raises `ConfigError` naming where it looked.
     """
+    if token_key:
+        _keep_token_key(token_key, given, data_dir)
+        return token_key
     environment = os.environ.get("PYFL_SWARM_KEY", "")
     if given:
         return read_swarm_key(Path(given), "--swarm-key")

@@ -12,6 +12,8 @@ import pytest
 from pyfl import events
 from pyfl.cli.init import SETTINGS_TO_BEGIN_WITH
 from pyfl.cli.settings import peer_settings
+from pyfl.cli.token import reachable
+from pyfl.errors import ConfigError
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.join_token import JoinToken
 from pyfl.peer.settings import PeerSettings
@@ -85,6 +87,13 @@ def test_a_token_leads_to_the_peer_that_runs_here(tmp_path: Path, running: FakeP
     ended = pyfl("token", cwd=tmp_path, PYFL_SWARM_KEY=KEY, PYFL_ADVERTISE="10.0.0.4:7700")
     assert JoinToken.decode(ended.stdout).addresses == ("10.0.0.4:7700",)
     assert "leads nowhere" not in ended.stderr
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7700", "[::]:7700"])
+def test_every_address_of_a_machine_is_none_that_others_can_dial(address: str) -> None:
+    with pytest.raises(ConfigError, match="pyfl token --address HOST:7700"):
+        reachable(address)
+    assert reachable("10.0.0.4:7700") == "10.0.0.4:7700"
 
 
 def test_without_an_address_or_a_key_there_is_no_token(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pyfl.errors import ConfigError
 from pyfl.peer import join_token
 from pyfl.peer.join_token import JoinToken, expand_tokens
 from pyfl.peer.settings import PeerSettings
-from pyfl.peer.swarm_key import keep_token_key
+from pyfl.peer.swarm_key import find_swarm_key
 
 KEY = "0123456789abcdef" * 4
 TOKEN = JoinToken(("10.0.0.4:7700", "[2001:db8::7]:7701", "peer.example.org:7702"), KEY)
@@ -90,14 +90,22 @@ def test_what_is_neither_is_told_without_its_end() -> None:
     assert TOKEN.encode()[12:] not in str(refused.value)
 
 
-def test_a_tokens_key_is_kept_for_the_next_start_and_never_over_another(tmp_path: Path) -> None:
-    keep_token_key(KEY, "", tmp_path)
+def test_a_tokens_key_goes_before_the_environments_and_is_kept_for_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYFL_SWARM_KEY", "e" * 64)
+    assert find_swarm_key("", tmp_path, create=False, token_key=KEY) == KEY
     kept = tmp_path / "swarm.key"
     assert kept.read_text() == KEY + "\n"
     assert kept.stat().st_mode & 0o777 == 0o600
-    keep_token_key(KEY, str(kept), tmp_path)
+    monkeypatch.delenv("PYFL_SWARM_KEY")
+    assert find_swarm_key("", tmp_path, create=False) == KEY
+
+
+def test_a_tokens_key_never_replaces_another(tmp_path: Path) -> None:
+    kept = tmp_path / "swarm.key"
+    assert find_swarm_key("", tmp_path, create=False, token_key=KEY) == KEY
+    assert find_swarm_key(str(kept), tmp_path, create=False, token_key=KEY) == KEY
     with pytest.raises(ConfigError, match=r"of another swarm than the key of .*swarm\.key"):
-        keep_token_key("f" * 64, "", tmp_path)
+        find_swarm_key("", tmp_path, create=False, token_key="f" * 64)
     with pytest.raises(ConfigError, match="of another swarm than the key of --swarm-key"):
-        keep_token_key("f" * 64, str(kept), tmp_path / "new")
+        find_swarm_key(str(kept), tmp_path / "new", create=False, token_key="f" * 64)
     assert kept.read_text() == KEY + "\n"
