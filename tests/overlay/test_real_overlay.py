@@ -145,7 +145,10 @@ def test_a_peer_that_reads_nothing_fills_its_sender() -> None:
 
 def test_ctrl_c_reaches_a_process_that_waits_for_an_event() -> None:
     program = (
+        "import signal\n"
         "from pyfl.overlay.real import RealOverlay\n"
+        # a shell's background job is deaf to Ctrl-C, and so would be what this test starts
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"overlay = RealOverlay({{'listen': '127.0.0.1:0', 'swarm_key': '{KEY}'}})\n"
         "try:\n"
         "    print('ready', flush=True)\n"
@@ -155,10 +158,13 @@ def test_ctrl_c_reaches_a_process_that_waits_for_an_event() -> None:
         "    overlay.close()\n"
         "    print('interrupted')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=PATIENCE_S)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
     assert output == "interrupted\n"
     assert process.returncode == 0
