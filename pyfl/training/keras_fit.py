@@ -6,6 +6,7 @@ A round is still a function of its base and number: batch order and random state
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -111,19 +112,19 @@ class FitTrainer:
         return None
 
 
-class _Batches:
+class _Batches(ABC):
     """Where one epoch's batches come from, and how many samples the first of them had."""
 
     count: int | None
     """Batches an epoch; None until one was drawn."""
 
+    @abstractmethod
     def epoch(self, draw: np.random.Generator, *, shuffle: bool) -> Any:
         """What to give to `fit` for the next epoch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def samples(self, batches: int) -> int:
         """Samples in the first `batches` of the last epoch."""
-        raise NotImplementedError
 
 
 class _ArrayBatches(_Batches):
