@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import msgspec
-
 from pyfl import events
 from pyfl.errors import BenchFailed
 from pyfl.events import Stamped
@@ -126,16 +124,6 @@ def _summary(
         "rss_base_mb": round(max(uses[0].rss_base_bytes for uses in usage.values()) / 2**20, 1),
         "cpu_s": round(sum(per_round("cpu_s")), 3),
         "digests_agree": all(len(r.digests) == 1 for number, r in seen.items() if number >= 0),
-        "congestion_control": _congestion(last),
+        "congestion_control": ", ".join(sorted({use.congestion_control for use in last})),
         "cores": os.cpu_count(),
     }
-
-
-def _congestion(last: list[events.ResourcesUsed]) -> str:
-    found = sorted({use.congestion_control for use in last})
-    return ", ".join(found)
-
-
-def encode(event: dict[str, object]) -> str:
-    """One JSON line."""
-    return msgspec.json.encode(event).decode()
