@@ -14,7 +14,7 @@ from pyfl.peer.process import MAJORITY_LOST, REFUSED, UNREACHABLE, Ending, Proce
 from pyfl.peer.run_result import CommittedRound, RunResult
 from pyfl.peer.worker import CallerWorker
 from pyfl.training.layout import Layout
-from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, TrainOutcome
+from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, TrainOutcome, read_only
 
 if TYPE_CHECKING:
     from pyfl.rounds.records import Committed
@@ -72,9 +72,7 @@ class PeerRun:
         committed = self._committed(event)
         self.rounds.append(committed)
         if self._on_round is not None:
-            weights = memory.base.view()
-            weights.flags.writeable = False
-            self._worker.submit(partial(self._tell, committed, weights))
+            self._worker.submit(partial(self._tell, committed, read_only(memory.base)))
 
     def _committed(self, event: ModelInstalled) -> CommittedRound:
         me = self._process.net.me

@@ -56,7 +56,7 @@ from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.machine import Input, Machine
 from pyfl.rounds.messages import Held, Ready, Score
 from pyfl.rounds.records import ControlRecord, RunRecord
-from pyfl.training.trainer import FlatTrainer, RoundInfo
+from pyfl.training.trainer import FlatTrainer, RoundInfo, read_only
 
 __all__ = ["Driver", "Worker"]
 
@@ -386,7 +386,7 @@ class Driver:
         memory, run, trainer = self._memory, self._run, self._trainer
         if trainer is None:
             raise AssertionError("training before the model was built")
-        base, out = _read_only(memory.base), memory.contribution
+        base, out = read_only(memory.base), memory.contribution
         until = self._clock() + 0.9 * action.deadline_s if action.deadline_s else None
         info = RoundInfo(action.round, run.rounds, action.attempt - 1, run.seed, until, self.net.me)
 
@@ -412,7 +412,7 @@ class Driver:
         self._worker.submit(job)
 
     def _evaluate(self, action: Evaluate) -> None:
-        trainer, weights = self._trainer, _read_only(self._memory.result)
+        trainer, weights = self._trainer, read_only(self._memory.result)
         if trainer is None:
             raise AssertionError("evaluation before the model was built")
 
@@ -422,9 +422,3 @@ class Driver:
             return Evaluated(score, action.round, action.epoch)
 
         self._worker.submit(job)
-
-
-def _read_only(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    view = vector.view()
-    view.flags.writeable = False
-    return view

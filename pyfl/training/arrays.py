@@ -9,7 +9,7 @@ import numpy as np
 
 from pyfl.errors import ModelMismatch, TrainingError
 from pyfl.training.layout import Layout, TensorSpec
-from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, Trainer, TrainOutcome, TrainResult
+from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, Trainer, TrainOutcome, TrainResult, read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,9 +62,7 @@ class _ArrayTrainer:
         evaluate = getattr(self._trainer, "evaluate", None)
         if evaluate is None:
             return None
-        read_only = weights.view()
-        read_only.flags.writeable = False
-        evaluation: object = evaluate(self._layout.views(read_only))
+        evaluation: object = evaluate(self._layout.views(read_only(weights)))
         if not isinstance(evaluation, Evaluation):
             raise TrainingError(f"evaluate returned {type(evaluation).__name__}; expected pyfl.Evaluation(samples, loss_sum, correct).")
         return evaluation

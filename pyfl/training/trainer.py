@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
     from pyfl.training.layout import Layout
 
-__all__ = ["Evaluation", "FlatTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer"]
+__all__ = ["Evaluation", "FlatTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer", "read_only"]
 
 Flat = NDArray[np.float32]
+
+
+def read_only(vector: Flat) -> Flat:
+    """The same memory, which cannot be written through this view."""
+    view = vector.view()
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, slots=True)
