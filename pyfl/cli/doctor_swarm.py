@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pyfl.cli.finding import Finding
-from pyfl.cli.narrator import with_names
 from pyfl.errors import ApiError, ConfigError, NoPeerRunning, OverlayError
+from pyfl.narrator import with_names
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.peer.status import Status

@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothin
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Where a peer and its swarm stand."""
-    from pyfl.cli.narrator import with_names
+    from pyfl.narrator import with_names
     from pyfl.serving.client import PeerClient
 
     with PeerClient(find_data_dir(data_dir)) as client:
@@ -105,8 +105,8 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """What happened at a peer; without --follow also of one that has ended."""
-    from pyfl.cli.narrator import Narrator
     from pyfl.errors import NoPeerRunning
+    from pyfl.narrator import Narrator
     from pyfl.serving.client import PeerClient
 
     place = find_data_dir(data_dir)

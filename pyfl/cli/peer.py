@@ -127,7 +127,7 @@ def _teller(as_json: bool, quiet: bool) -> Callable[[Stamped], None] | None:
     if quiet:
         return None
 
-    from pyfl.cli.narrator import Narrator
+    from pyfl.narrator import Narrator
 
     narrator = Narrator()
     return lambda event: typer.echo(narrator.line(event), err=True)

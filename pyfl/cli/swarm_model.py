@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyfl import events
-from pyfl.cli.narrator import Narrator
 from pyfl.events import RoundCommitted, Stamped
+from pyfl.narrator import Narrator
 
 __all__ = ["PeerLine", "SwarmModel"]
 

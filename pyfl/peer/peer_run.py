@@ -17,7 +17,7 @@ from pyfl.training.layout import Layout
 from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, TrainOutcome, read_only
 
 if TYPE_CHECKING:
-    from pyfl.rounds.records import Committed
+    from pyfl.rounds.history import Committed
 
 __all__ = ["OnRound", "PeerRun", "error_of"]
 

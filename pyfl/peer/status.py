@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from pyfl.events import Stamped
-from pyfl.rounds.records import Committed
+from pyfl.rounds.history import Committed
 
 __all__ = ["PeerEntry", "PeerHandle", "RoundEntry", "Status"]
 

@@ -15,8 +15,9 @@ from pyfl.overlay.protocol import Write
 from pyfl.rounds import drafts
 from pyfl.rounds.actions import Action, Barrier, Observe, Propose
 from pyfl.rounds.deadlines import Recent, bounded
+from pyfl.rounds.history import HISTORY
 from pyfl.rounds.messages import Accuse, Held, Report
-from pyfl.rounds.records import CONTROL, HISTORY, ROUND, RUN, RoundRecord, RunRecord
+from pyfl.rounds.records import CONTROL, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
 from pyfl.rounds.view import View
 

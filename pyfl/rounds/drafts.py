@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from pyfl.aggregation import fixedpoint
+from pyfl.rounds.history import Committed
 from pyfl.rounds.messages import Held, Ready, Score
-from pyfl.rounds.records import Committed, Member, RoundRecord, RunRecord, pack_exponents
+from pyfl.rounds.records import Member, RoundRecord, RunRecord, pack_exponents
 
 __all__ = ["close_training", "commit", "committed_entry", "majority", "open_round", "reopen", "restart", "share_result", "void"]
 

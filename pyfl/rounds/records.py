@@ -15,13 +15,10 @@ from pyfl.training.layout import Layout
 
 __all__ = [
     "CONTROL",
-    "HISTORY",
     "ROUND",
     "RUN",
-    "Committed",
     "ControlRecord",
     "Deadlines",
-    "HistoryRecord",
     "Member",
     "RoundRecord",
     "RunRecord",
@@ -30,9 +27,7 @@ __all__ = [
 
 RUN = "run"
 ROUND = "round/swarm"
-HISTORY = "history/swarm"
 CONTROL = "control"
-HISTORY_ROUNDS = 16
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -131,31 +126,6 @@ class RoundRecord(msgspec.Struct, frozen=True):
     def member(self, peer: str) -> Member | None:
         """A peer's entry, if it is a member."""
         return next((m for m in self.members if m.peer == peer), None)
-
-
-class Committed(msgspec.Struct, frozen=True):
-    """One committed round in the history."""
-
-    round: int
-    epoch: int
-    model: str
-    state: str
-    contributors: tuple[str, ...]
-    void: bool = False
-    accuracy: float | None = None
-    loss: float | None = None
-    train_s: float = 0.0
-    reduce_s: float = 0.0
-
-
-class HistoryRecord(msgspec.Struct, frozen=True):
-    """The last 16 committed rounds, oldest first."""
-
-    rounds: tuple[Committed, ...] = ()
-
-    def after(self, committed: Committed) -> HistoryRecord:
-        """With one more round, and the oldest forgotten."""
-        return HistoryRecord((*self.rounds, committed)[-HISTORY_ROUNDS:])
 
 
 class ControlRecord(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ import msgspec
 
 from pyfl.errors import MessageError
 from pyfl.overlay.protocol import PeerInfo, Record
-from pyfl.rounds.records import CONTROL, HISTORY, ROUND, RUN, ControlRecord, HistoryRecord, RoundRecord, RunRecord
+from pyfl.rounds.history import HISTORY, HistoryRecord
+from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 
 __all__ = ["View"]
 

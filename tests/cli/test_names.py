@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfl import events
-from pyfl.cli.narrator import Narrator, with_names
 from pyfl.cli.swarm_model import SwarmModel
+from pyfl.narrator import Narrator, with_names
 from pyfl.peer.status import Status
 from pyfl.serving import serve
 from tests.cli.command_line import pyfl

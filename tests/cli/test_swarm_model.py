@@ -11,8 +11,8 @@ from pyfl import events
 from pyfl.cli.demo import peer_names
 from pyfl.cli.demo_summary import exit_code, summary
 from pyfl.cli.live_view import draw, round_table, sparkline
-from pyfl.cli.narrator import Narrator
 from pyfl.cli.swarm_model import SwarmModel
+from pyfl.narrator import Narrator
 from tests.cli.stories import IDS, NAMES, commit, learned, tell
 
 

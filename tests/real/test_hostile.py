@@ -23,7 +23,8 @@ from pyfl.overlay.protocol import Write
 from pyfl.overlay.real import RealOverlay
 from pyfl.peer.herd import Herd
 from pyfl.rounds import messages
-from pyfl.rounds.records import CONTROL, HISTORY, ROUND, RUN
+from pyfl.rounds.history import HISTORY
+from pyfl.rounds.records import CONTROL, ROUND, RUN
 from tests.real.swarms import Story, check_probes, settings_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]

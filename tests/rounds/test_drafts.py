@@ -12,8 +12,9 @@ from pyfl.aggregation.fixedpoint import ZERO, ratio_from_bits
 from pyfl.errors import MessageError
 from pyfl.overlay.protocol import Record
 from pyfl.rounds import drafts
+from pyfl.rounds.history import HISTORY_ROUNDS, Committed, HistoryRecord
 from pyfl.rounds.messages import Held, Ready, Score
-from pyfl.rounds.records import HISTORY_ROUNDS, ROUND, Committed, HistoryRecord, Member, RoundRecord, RunRecord, pack_exponents
+from pyfl.rounds.records import ROUND, Member, RoundRecord, RunRecord, pack_exponents
 from pyfl.rounds.view import View
 from pyfl.tiers import rotated
 from pyfl.training.layout import Layout, TensorSpec
