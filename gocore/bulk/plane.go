@@ -8,11 +8,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"pyfl/gocore/goroutines"
 	"pyfl/gocore/messages"
 	"pyfl/gocore/transport"
 )
@@ -73,7 +73,7 @@ type Plane struct {
 	listener *transport.Listener
 	ctx      context.Context
 	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	running  *goroutines.Group
 	active   chan struct{} // wakes the sweeper when there is something to watch
 
 	mu        sync.Mutex
@@ -138,6 +138,7 @@ func New(config Config) (*Plane, error) {
 	}
 	p := &Plane{
 		config:    config,
+		running:   goroutines.Told(config.Fault),
 		listener:  listener,
 		active:    make(chan struct{}, 1),
 		nextPost:  binary.BigEndian.Uint64(seed[:]),
@@ -147,22 +148,9 @@ func New(config Config) (*Plane, error) {
 		inbound:   map[*transport.Conn]struct{}{},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.spawn("bulk.accept", p.acceptLoop)
-	p.spawn("bulk.sweep", p.sweepLoop)
+	p.running.Go("bulk.accept", p.acceptLoop)
+	p.running.Go("bulk.sweep", p.sweepLoop)
 	return p, nil
-}
-
-func (p *Plane) spawn(where string, f func()) {
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		defer func() {
-			if r := recover(); r != nil {
-				p.config.Fault(where, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-			}
-		}()
-		f()
-	}()
 }
 
 // Send posts buffer for the peer's receive of the same tag and size. The buffer is the plane's until Ended.
@@ -471,5 +459,5 @@ func (p *Plane) Close() {
 	p.mu.Unlock()
 	p.cancel()
 	_ = p.listener.Close()
-	p.wg.Wait()
+	p.running.Wait()
 }

@@ -37,7 +37,7 @@ func (p *Plane) acceptLoop() {
 			continue
 		}
 		p.inbound[conn] = struct{}{}
-		p.spawn("bulk.receive", func() { p.receive(conn) })
+		p.running.Go("bulk.receive", func() { p.receive(conn) })
 		p.mu.Unlock()
 	}
 }

@@ -66,7 +66,7 @@ func (p *Plane) newStream(peer *peer) *stream {
 	s := &stream{plane: p, peer: peer, wake: make(chan struct{}, 1), awaited: map[try]*attempt{}}
 	s.ctx, s.halt = context.WithCancel(p.ctx)
 	peer.streams = append(peer.streams, s)
-	p.spawn("bulk.send", s.run)
+	p.running.Go("bulk.send", s.run)
 	return s
 }
 
@@ -130,7 +130,7 @@ func (s *stream) run() {
 		return
 	}
 	verdicts := make(chan struct{})
-	p.spawn("bulk.verdicts", func() {
+	p.running.Go("bulk.verdicts", func() {
 		defer close(verdicts)
 		defer conn.Close() // a writer that is blocked must learn of it
 		s.readVerdicts(conn)
@@ -297,7 +297,7 @@ func (p *Plane) interrupt(t *transfer) {
 			_ = conn.Close()
 		}
 	})
-	p.spawn("bulk.interrupt", func() {
+	p.running.Go("bulk.interrupt", func() {
 		<-t.done
 		timer.Stop()
 	})

@@ -10,13 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"pyfl/gocore/goroutines"
 )
 
 // ErrClosed: the ledger was closed.
@@ -54,10 +55,10 @@ type Ledger struct {
 	metLeader   atomic.Bool          // some leader was known since the start
 	leaderless  map[string]time.Time // voters that know no leader; under roster.mu
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	closed sync.Once
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running *goroutines.Group
+	closed  sync.Once
 
 	mu          sync.Mutex
 	closing     bool
@@ -78,6 +79,7 @@ func New(cfg Config) (*Ledger, error) {
 		raftSeen: make(chan raft.Observation, 64), raftEnded: make(chan struct{}),
 		observe: newPoke(), manage: newPoke(), leaderless: map[string]time.Time{},
 	}
+	l.running = goroutines.Told(l.fault)
 	l.view = newView(l.events.emit)
 	l.standing.began = time.Now()
 	if l.stores, err = openStores(cfg, l.fault); err != nil {
@@ -88,7 +90,7 @@ func New(cfg Config) (*Ledger, error) {
 	st := &stream{l: l, ready: make(chan net.Conn)}
 	if err := l.startRaft(st); err != nil {
 		l.cancel()
-		l.wg.Wait()
+		l.running.Wait()
 		return nil, errors.Join(err, l.stores.close())
 	}
 	l.spawn("standing", l.watchStanding)
@@ -182,7 +184,7 @@ func (l *Ledger) Close() (err error) {
 		l.conns.closeAll()
 		err = errors.Join(err, l.raft.Load().Shutdown().Error())
 		close(l.raftEnded)
-		l.wg.Wait()
+		l.running.Wait()
 		l.events.close()
 		err = errors.Join(err, l.stores.close())
 	})
@@ -196,17 +198,8 @@ func (l *Ledger) spawn(where string, run func()) bool {
 		l.mu.Unlock()
 		return false
 	}
-	l.wg.Add(1)
+	l.running.Go(where, run)
 	l.mu.Unlock()
-	go func() {
-		defer l.wg.Done()
-		defer func() {
-			if r := recover(); r != nil {
-				l.fault(where, fmt.Errorf("ledger: panic: %v\n%s", r, debug.Stack()))
-			}
-		}()
-		run()
-	}()
 	return true
 }
 

@@ -10,7 +10,6 @@ import (
 	"log"
 	"maps"
 	"net"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/hashicorp/go-sockaddr"
 	"github.com/hashicorp/memberlist"
 
+	"pyfl/gocore/goroutines"
 	"pyfl/gocore/transport"
 )
 
@@ -45,12 +45,12 @@ type Config struct {
 
 // M is one node's membership.
 type M struct {
-	config Config
-	list   *memberlist.Memberlist
-	gossip *gossip
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	config  Config
+	list    *memberlist.Memberlist
+	gossip  *gossip
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running *goroutines.Group
 
 	mu      sync.Mutex
 	closed  bool
@@ -77,7 +77,7 @@ func New(config Config) (*M, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &M{config: config, changed: make(chan struct{}), hurry: make(chan struct{}, 1), rtt: map[PeerID]time.Duration{}, places: map[string]PeerID{}}
+	m := &M{config: config, running: goroutines.Told(config.Fault), changed: make(chan struct{}), hurry: make(chan struct{}, 1), rtt: map[PeerID]time.Duration{}, places: map[string]PeerID{}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.table = table{entries: map[PeerID]*entry{}, emit: m.emit, probe: m.startProbe}
 	m.self = Member{ID: config.Transport.Self(), Name: config.Name, Addr: advertise.String(), Labels: config.Labels,
@@ -85,7 +85,7 @@ func New(config Config) (*M, error) {
 	if m.card, err = encodeCard(m.self); err != nil {
 		return nil, err
 	}
-	m.gossip = &gossip{transport: config.Transport, listener: listener, advertise: advertise, spawn: m.spawn,
+	m.gossip = &gossip{transport: config.Transport, listener: listener, advertise: advertise, spawn: m.running.Go,
 		fault: config.Fault, broken: m.Broken, accepted: m.Seen, ctx: m.ctx, cancel: m.cancel}
 	if config.Ready != nil {
 		config.Ready(m)
@@ -94,10 +94,10 @@ func New(config Config) (*M, error) {
 	if m.list, err = memberlist.Create(m.listConfig()); err != nil {
 		m.cancel()
 		_ = listener.Close()
-		m.wg.Wait()
+		m.running.Wait()
 		return nil, fmt.Errorf("membership: %w", err)
 	}
-	m.spawn("membership.join", m.joinLoop)
+	m.running.Go("membership.join", m.joinLoop)
 	return m, nil
 }
 
@@ -161,19 +161,6 @@ func advertised(listens, wanted string) (*net.TCPAddr, error) {
 	return &net.TCPAddr{IP: ip, Port: number}, nil
 }
 
-func (m *M) spawn(where string, f func()) {
-	m.wg.Add(1)
-	go func() {
-		defer m.wg.Done()
-		defer func() {
-			if r := recover(); r != nil {
-				m.config.Fault(where, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-			}
-		}()
-		f()
-	}()
-}
-
 // emit runs under the lock.
 func (m *M) emit(event any) {
 	if m.closed {
@@ -195,7 +182,7 @@ func (m *M) startProbe(member Member) {
 	if m.closed {
 		return
 	}
-	m.spawn("membership.probe", func() {
+	m.running.Go("membership.probe", func() {
 		result, life := m.probe(member)
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -387,5 +374,5 @@ func (m *M) Close() {
 	if m.list != nil {
 		_ = m.list.Shutdown()
 	}
-	m.wg.Wait()
+	m.running.Wait()
 }

@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
+	"pyfl/gocore/goroutines"
 	"pyfl/gocore/transport"
 )
 
@@ -54,7 +54,7 @@ type Plane struct {
 	listener *transport.Listener
 	ctx      context.Context
 	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	running  *goroutines.Group
 
 	mu       sync.Mutex
 	closed   bool
@@ -71,24 +71,10 @@ func New(config Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{config: config, listener: listener, outgoing: map[PeerID]*sender{}, incoming: map[PeerID]*receiver{}}
+	p := &Plane{config: config, running: goroutines.Told(config.Fault), listener: listener, outgoing: map[PeerID]*sender{}, incoming: map[PeerID]*receiver{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.spawn("messages.accept", p.acceptLoop)
+	p.running.Go("messages.accept", p.acceptLoop)
 	return p, nil
-}
-
-// spawn runs f in a goroutine that the plane waits for and whose panic becomes a fault.
-func (p *Plane) spawn(where string, f func()) {
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		defer func() {
-			if r := recover(); r != nil {
-				p.config.Fault(where, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-			}
-		}()
-		f()
-	}()
 }
 
 // Send queues a message. Errors: ErrArgument, ErrNoPeer, ErrFull, ErrClosed.
@@ -142,7 +128,7 @@ func (p *Plane) queue(peer PeerID, it item) error {
 	if s == nil {
 		s = newSender(p, peer, life)
 		p.outgoing[peer] = s
-		p.spawn("messages.send", s.run)
+		p.running.Go("messages.send", s.run)
 	}
 	return s.push(it)
 }
@@ -204,5 +190,5 @@ func (p *Plane) Close() {
 	for _, r := range receivers {
 		r.stop()
 	}
-	p.wg.Wait()
+	p.running.Wait()
 }

@@ -38,7 +38,7 @@ func (p *Plane) acceptLoop() {
 		}
 		old := p.incoming[conn.Peer()]
 		p.incoming[conn.Peer()] = r
-		p.spawn("messages.receive", func() { p.receive(r, old) })
+		p.running.Go("messages.receive", func() { p.receive(r, old) })
 		p.mu.Unlock()
 	}
 }

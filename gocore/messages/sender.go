@@ -137,7 +137,7 @@ func (s *sender) connect() *transport.Conn {
 // serve writes until the connection breaks or the sender ends.
 func (s *sender) serve(conn *transport.Conn) {
 	broken := make(chan struct{})
-	s.plane.spawn("messages.watch", func() {
+	s.plane.running.Go("messages.watch", func() {
 		defer close(broken)
 		var one [1]byte
 		if _, err := conn.Read(one[:]); err == nil {

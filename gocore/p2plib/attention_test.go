@@ -19,7 +19,7 @@ func TestALeaderWhoseReaderStoppedReadingHandsOver(t *testing.T) {
 	if _, err := leader.Next(time.Second); err != nil {
 		t.Fatal(err)
 	}
-	leader.spawn("test.attention", func() { leader.watchAttention(200 * time.Millisecond) })
+	leader.running.Go("test.attention", func() { leader.watchAttention(200 * time.Millisecond) })
 	await(others[0], func(e Leader) bool { return e.Leader != "" && e.Leader != leader.id })
 }
 

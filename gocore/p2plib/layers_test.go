@@ -9,13 +9,14 @@ import (
 
 // Layers point down only; what is not named here may not be imported.
 var mayImport = map[string][]string{
+	"goroutines": {},
 	"identity":   {},
 	"transport":  {"identity"},
-	"membership": {"identity", "transport"},
-	"messages":   {"identity", "transport"},
-	"bulk":       {"identity", "transport", "messages"},
-	"ledger":     {},
-	"p2plib":     {"identity", "transport", "membership", "messages", "bulk", "ledger"},
+	"membership": {"goroutines", "identity", "transport"},
+	"messages":   {"goroutines", "identity", "transport"},
+	"bulk":       {"goroutines", "identity", "transport", "messages"},
+	"ledger":     {"goroutines"},
+	"p2plib":     {"goroutines", "identity", "transport", "membership", "messages", "bulk", "ledger"},
 	"capi":       {"p2plib"},
 }
 

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pyfl/gocore/bulk"
+	"pyfl/gocore/goroutines"
 	"pyfl/gocore/identity"
 	"pyfl/gocore/ledger"
 	"pyfl/gocore/membership"
@@ -30,7 +30,7 @@ type Node struct {
 	queue     *queue
 	ctx       context.Context
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup
+	running   *goroutines.Group
 
 	raft, watch *transport.Listener // handed to the ledger
 	ledger      atomic.Pointer[ledger.Ledger]
@@ -61,6 +61,7 @@ func Open(config Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{config: config, queue: newQueue(config.Inbox), kick: make(chan struct{}, 1), told: map[string]time.Time{}}
+	n.running = goroutines.Told(n.fault)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Fault: n.fault})
 	if err != nil {
@@ -139,8 +140,8 @@ func (n *Node) start() (err error) {
 	if err != nil {
 		return err
 	}
-	n.spawn("node.consequences", n.consequences)
-	n.spawn("node.attention", func() { n.watchAttention(inattentive) })
+	n.running.Go("node.consequences", n.consequences)
+	n.running.Go("node.attention", func() { n.watchAttention(inattentive) })
 	return n.startLedger()
 }
 
@@ -152,19 +153,6 @@ func (n *Node) started(ready <-chan struct{}) bool {
 	case <-n.ctx.Done():
 		return false
 	}
-}
-
-func (n *Node) spawn(where string, f func()) {
-	n.wg.Add(1)
-	go func() {
-		defer n.wg.Done()
-		defer func() {
-			if r := recover(); r != nil {
-				n.fault(where, fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-			}
-		}()
-		f()
-	}()
 }
 
 // faultInterval is how often one place may report; what a stranger can cause must not fill the queue.
@@ -346,7 +334,7 @@ func (n *Node) Close() {
 		if l := n.ledger.Load(); l != nil {
 			_ = l.Close()
 		}
-		n.wg.Wait()
+		n.running.Wait()
 		if l := n.ledger.Load(); l != nil {
 			_ = l.Close() // founded meanwhile
 		}

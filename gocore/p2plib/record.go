@@ -17,7 +17,7 @@ import (
 // startLedger opens the ledger now, or once enough peers are here to decide who founds it.
 func (n *Node) startLedger() error {
 	if n.config.Found && n.config.Expect > 1 && !n.hasLedger() {
-		n.spawn("node.found", n.foundWhenComplete)
+		n.running.Go("node.found", n.foundWhenComplete)
 		return nil
 	}
 	return n.openLedger(n.config.Found)
@@ -142,7 +142,7 @@ func (n *Node) announceLedger() {
 	if n.members.Self().Founded || n.ctx.Err() != nil {
 		return
 	}
-	n.spawn("node.announce", func() {
+	n.running.Go("node.announce", func() {
 		if err := n.members.Founded(); err != nil {
 			n.fault("node.announce", err)
 		}
