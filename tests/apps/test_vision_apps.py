@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pyfl.apps.images import LARGEST_FILE, ImageInput
 from pyfl.datasets import Dataset
 from pyfl.errors import AppError, DataError, ImageError
 from pyfl.training import RoundInfo
+from tests.cifar10_images import unpacked
 
 GREY = ImageInput(28, 28, 1, tuple("0123456789"))
 COLOUR = ImageInput(32, 32, 3, ("a", "b"))
@@ -185,17 +185,8 @@ def test_a_picture_that_is_none_or_too_large_is_refused(content: bytes, words: s
 
 
 def test_cifar10s_own_pictures_reach_the_small_network(tmp_path: Path) -> None:
-    packed = Path(__file__).parents[3] / "shared" / "data" / "cifar10_jpeg.npz"
-    if not packed.exists():
-        pytest.skip(f"no {packed}: CIFAR-10's images are not part of the repository")
-    arrays: dict[str, Any] = {}
-    with np.load(packed) as archive:
-        for split, count in (("train", 2000), ("test", 500)):
-            content, offsets = archive[f"jpeg_{split}"].tobytes(), archive[f"offsets_{split}"][: count + 1]
-            arrays[f"x_{split}"] = np.concatenate([COLOUR.decode(content[a:b]) for a, b in itertools.pairwise(offsets)])
-            arrays[f"y_{split}"] = archive[f"y_{split}"][:count]
-    np.savez(tmp_path / "cifar10.npz", **arrays)
-    trainer = load_app(f"cifar10:model=niid,data={tmp_path / 'cifar10.npz'},local_epochs=6,batch_size=16").build(0, 1, seed=1)
+    data = unpacked(tmp_path, train=2000, test=500)
+    trainer = load_app(f"cifar10:model=niid,data={data},local_epochs=6,batch_size=16").build(0, 1, seed=1)
     weights = np.empty(trainer.layout.size, np.float32)
     trainer.initial(weights)
     trainer.train(weights.copy(), weights, RoundInfo(1, 1, seed=1, peer="a"), bool)
