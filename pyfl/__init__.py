@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from pyfl import errors, keras, tiers
     from pyfl.apps import App
     from pyfl.peer.api import Peer
+    from pyfl.rounds.records import Deadlines
     from pyfl.training import Evaluation, RoundInfo, Trainer, TrainResult
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "App", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
+    "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
 ]  # fmt: skip
 
 # Where each name lives: a module, or an attribute of one after the colon.
 _HOMES = {
     "App": "pyfl.apps:App",
+    "Deadlines": "pyfl.rounds.records:Deadlines",
     "Evaluation": "pyfl.training:Evaluation",
     "Peer": "pyfl.peer.api:Peer",
     "RoundInfo": "pyfl.training:RoundInfo",
