@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
+    "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
+    "strategies", "tiers",
 ]  # fmt: skip
 
 # Where each name lives: a module, or an attribute of one after the colon.

@@ -12,7 +12,8 @@ import pyfl
 
 def test_the_public_names_are_these() -> None:
     names = [
-        "App", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras", "strategies", "tiers",
+        "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
+        "strategies", "tiers",
     ]  # fmt: skip
     assert pyfl.__all__ == names
     assert dir(pyfl) == names
