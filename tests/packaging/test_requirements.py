@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FILES = ["requirements.txt", "requirements-dev.txt", *(f"requirements/{tool}.txt" for tool in ("go", "uv", "zig"))]
+FILES = ["requirements.txt", "requirements-dev.txt", *(f"requirements/{tool}.txt" for tool in ("build", "dashboard", "go", "uv", "zig"))]
 
 
 def pins(name: str) -> dict[str, list[str]]:
