@@ -156,6 +156,18 @@ class ApiError(PyflError):
     """A running peer's API refused a request or gave an answer that cannot be read."""
 
 
+class NotCommittedYet(PyflError):
+    """There is no committed model yet that could be asked or handed out."""
+
+
+class BadInput(PyflError, ValueError):
+    """A model was asked something that is no input of it."""
+
+
+class PeerBusy(PyflError):
+    """Too many wait for a peer's answer already; ask again later."""
+
+
 class BenchFailed(PyflError):
     """A benchmark could not be carried through; there are no figures."""
 

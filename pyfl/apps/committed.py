@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyfl.apps.app import App
 from pyfl.apps.registry import load_app
-from pyfl.errors import AppError, ModelMismatch
+from pyfl.errors import AppError, BadInput, ModelMismatch
 from pyfl.training.keras_variables import FlatVariables
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pyfl.checkpoints import Saved
 
 __all__ = ["CommittedModel", "Guess", "app_of", "rebuild"]
+
+BATCH = 32
+"""As `predict` has it, so that it gives the same numbers."""
+MOST_INPUTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,32 @@ class CommittedModel:
 
     def classify(self, content: bytes, top: int = 5, *, invert: bool = False) -> list[Guess]:
         """The most likely classes of an encoded picture, best first. Raises `ImageError`, and `AppError` for apps without pictures."""
-        names = self._images.classes
-        outputs: NDArray[Any] = np.asarray(self.model.predict(self._images.decode(content, invert=invert), verbose=0))
-        found = probabilities(outputs)[0]
-        best: list[int] = np.argsort(-found, kind="stable")[: max(1, top)].tolist()
-        return [Guess(names[label] if label < len(names) else str(label), label, float(found[label])) for label in best]
+        return self.guess(self.picture(content, invert=invert), top)[0]
+
+    def picture(self, content: bytes, *, invert: bool = False) -> NDArray[Any]:
+        """An encoded picture as the model's input, a batch of one. Raises as `classify` does."""
+        return self._images.decode(content, invert=invert)
+
+    def arrays(self, nested: list[Any]) -> NDArray[np.float32]:
+        """Nested lists of numbers as the model's input: a batch, or one input, which becomes a batch of one. Raises `BadInput`."""
+        return as_inputs(nested, self.model.input_shape)
+
+    def guess(self, inputs: NDArray[Any], top: int = 5) -> list[list[Guess]]:
+        """The most likely classes of each input, best first; the numbers that `model.predict(inputs)` gives. Raises `AppError`."""
+        names = self.app.images.classes if self.app.images else ()
+        # Not `predict`, which builds a pipeline of its own for each call: 40 ms and threads that training would feel.
+        outputs: list[NDArray[Any]] = [
+            np.asarray(self.model.predict_on_batch(inputs[start : start + BATCH])) for start in range(0, len(inputs), BATCH)
+        ]
+        return [
+            [Guess(names[label] if label < len(names) else str(label), label, float(row[label])) for label in best_labels(row, top)]
+            for row in probabilities(np.concatenate(outputs))
+        ]
+
+    def renew(self, saved: Saved, weights: NDArray[np.float32]) -> CommittedModel:
+        """The same network with other weights of its run; the old value must not be used again."""
+        FlatVariables(self.model).load(weights)
+        return replace(self, saved=saved)
 
     @property
     def _images(self) -> ImageInput:
@@ -54,6 +79,38 @@ class CommittedModel:
                 "the model and call it with arrays."
             )
         return self.app.images
+
+
+def best_labels(row: NDArray[np.float64], top: int) -> list[int]:
+    """The most likely first; of equals the lower number."""
+    best: list[int] = np.argsort(-row, kind="stable")[: max(1, top)].tolist()
+    return best
+
+
+def as_inputs(nested: list[Any], shape: Any) -> NDArray[np.float32]:
+    """Nested lists as a batch for a model whose input is [None, ...]. Raises `BadInput`."""
+    sides: list[Any] = [*shape]
+    if not all(side is None or isinstance(side, int) for side in sides):
+        raise BadInput("The model takes several inputs, and arrays can be given for a model with one. Export it, and call it with them.")
+    sample = sides[1:]
+    shown = ", ".join(["N", *("any" if side is None else str(side) for side in sample)])
+    wanted = f"numbers in the shape [{shown}], N from 1 to {MOST_INPUTS}"
+    try:
+        values: NDArray[Any] = np.asarray(nested)
+    except ValueError as error:
+        raise BadInput(f"The arrays are not of one shape; expected {wanted}.") from error
+    if values.dtype.kind not in "iuf" or not values.size:
+        raise BadInput(f"The arrays hold something else than numbers, or nothing; expected {wanted}.")
+    if values.ndim == len(sample):
+        values = values[np.newaxis]
+    fits = values.ndim == len(sample) + 1 and all(side in (None, size) for side, size in zip(sample, values.shape[1:], strict=True))
+    if not fits or len(values) > MOST_INPUTS:
+        raise BadInput(f"The arrays have the shape {list(values.shape)}; expected {wanted}.")
+    with np.errstate(over="ignore"):
+        inputs = values.astype(np.float32)
+    if not np.isfinite(inputs).all():
+        raise BadInput(f"The arrays hold infinity, or numbers beyond float32; expected {wanted}.")
+    return inputs
 
 
 def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:

@@ -71,6 +71,10 @@ def peer(
     serve: Annotated[
         bool | None, typer.Option("--serve/--no-serve", help="Answer `pyfl status` and others on a Unix socket.", rich_help_panel=SELF)
     ] = None,
+    http: Annotated[
+        Text,
+        typer.Option(help="Serve the HTTP API here; a PORT alone: to this machine.", metavar="[HOST:]PORT", rich_help_panel=SELF),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings; default ./pyfl.toml if there is one.", metavar="FILE", rich_help_panel=SELF)
     ] = None,

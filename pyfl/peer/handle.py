@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,14 +13,20 @@ import pyfl
 from pyfl.errors import ControlError, PyflError
 from pyfl.events import Stamped
 from pyfl.overlay.protocol import Overlay
+from pyfl.peer.held_model import HeldModel, copy_held
+from pyfl.peer.http_address import LABEL, resolved
 from pyfl.peer.journal import Journal
+from pyfl.peer.local import LocalView
 from pyfl.peer.settings import PeerSettings
-from pyfl.peer.status import PeerEntry, RoundEntry, Status
+from pyfl.peer.status import Local, PeerEntry, RoundEntry, Status
 from pyfl.rounds.actions import Exit
 from pyfl.rounds.driver import Driver
-from pyfl.rounds.records import ControlRecord
+from pyfl.rounds.records import ControlRecord, RunRecord
 from pyfl.tiers import plan_segment
 from pyfl.wire.segments import cut
+
+if TYPE_CHECKING:
+    from pyfl.apps import App
 
 __all__ = ["Handle"]
 
@@ -29,9 +36,13 @@ Command = Callable[[Driver], None]
 class Handle:
     """`refresh` and `commands` belong to the loop's thread; the rest may be called by any."""
 
-    def __init__(self, driver: Driver, journal: Journal, settings: PeerSettings, net: Overlay) -> None:
-        self._driver, self._journal, self._settings, self._net = driver, journal, settings, net
+    def __init__(
+        self, driver: Driver, journal: Journal, settings: PeerSettings, net: Overlay, app: Callable[[RunRecord], App], http: str = ""
+    ) -> None:
+        """`app` makes the app of a run; `http`: what this peer's API is advertised as."""
+        self._driver, self._journal, self._settings, self._net, self._app, self._http = driver, journal, settings, net, app, http
         self._began = time.monotonic()
+        self._local = LocalView(journal)
         self._commands: deque[Command] = deque()
         self._status, self._peers, self._rounds = self._take_status(), self._take_peers(), self._take_rounds()
 
@@ -39,6 +50,7 @@ class Handle:
 
     def refresh(self) -> None:
         """Take new snapshots."""
+        self._local.refresh()
         self._status, self._peers, self._rounds = self._take_status(), self._take_peers(), self._take_rounds()
 
     def commands(self) -> list[Command]:
@@ -59,7 +71,9 @@ class Handle:
             have=member.have.round, digest=member.have.model, accuracy=last.accuracy if last else None,
             loss=last.loss if last else None, coordinator=view.leader, voters=view.voters, control=view.control.state,
             waiting=self._driver.machine.waiting(), parameters=run.layout.size if run else 0,
-            uptime_s=time.monotonic() - self._began, counters=self._counters(),
+            uptime_s=time.monotonic() - self._began, counters=self._counters(), http=resolved(self._http, self._net.address),
+            doing=self._phase(self._net.me), samples=self._local.samples, committed_at=self._local.committed_at,
+            contributors=last.contributors if last else (),
         )  # fmt: skip
 
     def _counters(self) -> dict[str, float]:
@@ -73,14 +87,16 @@ class Handle:
         view, roster = machine.view, machine.coordinator.roster
         own = PeerEntry(
             self._net.me, self._settings.name, self._net.address, me=True, coordinator=view.leading, voter=self._net.me in view.voters,
-            phase=self._phase(self._net.me), have=machine.member.have.round, labels=self._settings.labels,
+            phase=self._phase(self._net.me), have=machine.member.have.round, samples=self._samples(self._net.me),
+            labels=self._settings.labels, http=resolved(self._http, self._net.address),
         )  # fmt: skip
         others = [
             PeerEntry(
                 peer, info.name, info.address, coordinator=peer == view.leader, voter=peer in view.voters,
                 phase="suspected" if peer in roster.suspected else self._phase(peer),
                 have=max(-1, roster.have(peer)) if view.leading else self._known_have(peer),
-                samples=self._samples(peer), labels=info.labels,
+                samples=self._samples(peer), labels={key: value for key, value in info.labels.items() if key != LABEL},
+                http=resolved(info.labels.get(LABEL, ""), info.address, self._net.address),
             )
             for peer, info in sorted(view.peers.items(), key=lambda item: item[1].name or item[0])
         ]  # fmt: skip
@@ -139,6 +155,21 @@ class Handle:
     def events(self, last: int, timeout_s: float) -> list[Stamped]:
         """See `PeerHandle`."""
         return self._journal.since(last, timeout_s)
+
+    def watch(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """See `PeerHandle`."""
+        return self._journal.watch(ring)
+
+    def local(self) -> Local:
+        """See `PeerHandle`."""
+        run = self._driver.machine.view.run
+        return self._local.told(
+            self._net.me, self._settings.name, self._driver.trainer, run and (lambda: self._app(run)), self._status.counters
+        )
+
+    def model(self) -> HeldModel:
+        """See `PeerHandle`."""
+        return copy_held(self._driver, self._app)
 
     def control(self, command: str, argument: str = "") -> str:
         """See `PeerHandle`."""

@@ -1,4 +1,7 @@
-"""A peer's journal: every observed event gets a number and a time, goes to `events.jsonl`, and can be followed by other threads."""
+"""A peer's journal: every observed event gets a number and a time, goes to `events.jsonl`, and can be followed by other threads.
+
+Numbers go on where the file of an earlier life ends, so that one number never means two events.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +22,8 @@ __all__ = ["Journal"]
 
 REMEMBERED = 10_000
 ROTATE_BYTES = 16 * 1024 * 1024
+RECALLED_BYTES = 1024 * 1024
+"""Of an earlier life: some five thousand events, read in 10 ms."""
 
 
 class Journal:
@@ -28,11 +34,15 @@ class Journal:
         self._path, self._peer, self._follower = path, peer, follower
         self._events: deque[Stamped] = deque(maxlen=REMEMBERED)
         self._changed = threading.Condition()
+        self._watchers: list[Callable[[], None]] = []
         self._next = 1
         self._file: BinaryIO | None = None
         self._written = 0
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_line(path)
+            self._events.extend(_recall(path))
+            self._next = self._events[-1].id + 1 if self._events else 1
             self._open(path)
 
     def _open(self, path: Path) -> None:
@@ -47,6 +57,9 @@ class Journal:
             self._events.append(stamped)
             self._write(msgspec.json.encode(stamped) + b"\n")
             self._changed.notify_all()
+            watchers = tuple(self._watchers)
+        for ring in watchers:
+            ring()
         if self._follower is not None:
             self._follower(stamped)
         return stamped
@@ -56,7 +69,7 @@ class Journal:
             return
         if self._written > ROTATE_BYTES:
             self._file.close()
-            os.replace(self._path, self._path.with_name(self._path.name + ".1"))
+            os.replace(self._path, _older(self._path))
             self._open(self._path)
         self._file.write(line)
         self._file.flush()
@@ -66,7 +79,20 @@ class Journal:
         """The remembered events with numbers above `last`; waits up to `timeout_s` for the first."""
         with self._changed:
             self._changed.wait_for(lambda: self._next > last + 1, timeout_s)
-            return [event for event in self._events if event.id > last]
+            new = list(islice(reversed(self._events), max(0, self._next - 1 - last)))
+        new.reverse()
+        return new
+
+    def watch(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Have `ring` called after each event, in the thread that recorded it: it must be quick. Returns what ends that."""
+        with self._changed:
+            self._watchers.append(ring)
+
+        def end() -> None:
+            with self._changed:
+                self._watchers.remove(ring)
+
+        return end
 
     def close(self) -> None:
         """Close the file; later events are kept in memory only."""
@@ -74,3 +100,47 @@ class Journal:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _drop_torn_line(path: Path) -> None:
+    """A crash may leave the beginning of a line, to which the next event would be glued."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+
+
+def _recall(path: Path) -> list[Stamped]:
+    """The last events of earlier lives, in the order of their numbers; what cannot be read is passed over."""
+    for file in (path, _older(path)):
+        if not file.exists():
+            continue
+        with file.open("rb") as opened:
+            begin = max(0, file.stat().st_size - RECALLED_BYTES)
+            opened.seek(begin)
+            lines = opened.read().split(b"\n")
+        found: list[Stamped] = []
+        for line in lines[1:] if begin else lines:
+            event = _decoded(line)
+            if event is None:
+                continue
+            while found and found[-1].id >= event.id:  # files of earlier versions began at 1 with each life
+                found.pop()
+            found.append(event)
+        if found:
+            return found
+    return []
+
+
+def _decoded(line: bytes) -> Stamped | None:
+    try:
+        return msgspec.json.decode(line, type=Stamped) if line else None
+    except (msgspec.DecodeError, UnicodeDecodeError):  # damaged, or of another version: the next line is whole again
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,10 @@ class _Telling:
     @property
     def layout(self) -> Layout:
         return self._trainer.layout
+
+    @property
+    def label_counts(self) -> Mapping[int, int]:
+        return getattr(self._trainer, "label_counts", {})
 
     def initial(self, out: Flat) -> None:
         self._trainer.initial(out)

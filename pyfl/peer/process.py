@@ -22,8 +22,10 @@ from pyfl.events import FaultSeen, ModelInstalled, ObservedEvent, ResourcesUsed,
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.overlay.protocol import Overlay
+from pyfl.peer import http_address
 from pyfl.peer.acquaintances import Acquaintances
 from pyfl.peer.handle import Handle
+from pyfl.peer.http_token import find_http_token
 from pyfl.peer.join_token import expand_tokens
 from pyfl.peer.journal import Journal
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
@@ -36,7 +38,11 @@ from pyfl.rounds.records import RunRecord
 from pyfl.training.trainer import FlatTrainer
 
 if TYPE_CHECKING:
+    import socket
+
+    from pyfl.apps import App
     from pyfl.overlay.real import RealOverlay
+    from pyfl.serving.server import ApiServer
 
 __all__ = ["MAJORITY_LOST", "REFUSED", "UNREACHABLE", "Ending", "Process", "run"]
 
@@ -130,14 +136,20 @@ class Process:
         self._faults: deque[FaultSeen] = deque()
         """Told by any thread, observed by the loop's."""
         self._met = Acquaintances(self.data_dir / "peers.json", lambda text: self._faults.append(FaultSeen("peers.json", text)))
-        self.net = self._open(key)
+        self._http = self._bind_http()  # before the overlay opens, which tells its port to the others
+        try:
+            self.net = self._open(key)
+        except BaseException:
+            if self._http is not None:
+                self._http.close()
+            raise
         self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
         self.worker = worker(self.net)
         self.driver = Driver(
             self.net, self.worker, self._build, time.monotonic, self._observe,
             secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full",
         )  # fmt: skip
-        self.handle = Handle(self.driver, self._journal, settings, self.net)
+        self.handle = Handle(self.driver, self._journal, settings, self.net, self._app, self._http_label())
         self._rss_base = resident_bytes()[0]
         self.joined = threading.Event()
         """Set when this peer is a member of the swarm; a founder is from the beginning."""
@@ -147,7 +159,25 @@ class Process:
         self._names: dict[str, str] = {}
         """Of everyone met in this life: those who died are still called by name."""
         self._asked: Ending | None = None
-        self._server = self._serve()
+        self._server = self._serve(key)
+
+    def _bind_http(self) -> socket.socket | None:
+        if not self._settings.http:
+            return None
+        from pyfl.serving.listeners import listen_tcp
+
+        return listen_tcp(*http_address.parse(self._settings.http))
+
+    def _http_label(self) -> str:
+        """What others are told of this peer's API; empty without one."""
+        if self._http is None:
+            return ""
+        host, port = self._http.getsockname()[:2]
+        return http_address.advertised(host, port, self._settings.advertise)
+
+    def _labels(self) -> dict[str, str]:
+        label = self._http_label()
+        return {**self._settings.labels, **({http_address.LABEL: label} if label else {})}
 
     def _open(self, key: str) -> RealOverlay:
         from pyfl.overlay.real import RealOverlay
@@ -155,7 +185,7 @@ class Process:
         settings = self._settings
         return RealOverlay(
             OverlayConfig(
-                listen=settings.listen, advertise=settings.advertise, name=settings.name, labels=settings.labels, swarm_key=key,
+                listen=settings.listen, advertise=settings.advertise, name=settings.name, labels=self._labels(), swarm_key=key,
                 identity_file=str(self.data_dir / "identity.key"), data_dir=str(self.data_dir), join=self._whom_to_ask(),
                 found=self.founds and not self._met.known,  # with its ledger lost, a founder that had company joins it
                 expect=settings.expect, voters=settings.voters, join_timeout_ms=int(settings.join_timeout_s * 1000),
@@ -193,12 +223,19 @@ class Process:
             raise AssertionError("the worker builds before there is a plan")
         return self._plan.build(run)
 
-    def _serve(self):
-        if not self._settings.serve:
+    def _app(self, run: RunRecord) -> App:
+        if self._plan is None:
+            raise AssertionError("there is a model to ask before there is a plan")
+        return self._plan.app(run)
+
+    def _serve(self, key: str) -> ApiServer | None:
+        socket_path = self.data_dir / "http.sock" if self._settings.serve else None
+        if socket_path is None and self._http is None:
             return None
         from pyfl.serving import serve
 
-        return serve(self.handle, self.data_dir / "http.sock")
+        token = find_http_token(self.data_dir, key) if self._http is not None else ""
+        return serve(self.handle, socket_path, self._http, token)
 
     # ---- a life
 

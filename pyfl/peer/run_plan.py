@@ -7,7 +7,7 @@ import secrets
 from pyfl.aggregation import Strategy
 from pyfl.aggregation.strategy import parse as parse_strategy
 from pyfl.apps import App, load_app
-from pyfl.errors import RefusedBySwarm
+from pyfl.errors import AppError, RefusedBySwarm
 from pyfl.peer.settings import PeerSettings
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.records import RunRecord
@@ -95,6 +95,16 @@ class RunPlan:
         if guess is not None and {name: str(value) for name, value in app.record().items()} == run.options:
             return guess  # `_differences` has found app and seed to be the run's
         return self._make(app.with_options(run.options), run.seed)
+
+    def app(self, run: RunRecord) -> App:
+        """The app of the run, with this peer's own options. Raises `AppError` for a trainer that was handed over as an object."""
+        if run.app == TRAINER:
+            raise AppError(
+                f"Run {run.run} trains a model that was handed over as an object; no app says how it is built again to be asked. "
+                "Start the run with --app package.module:name, or fetch the weights from /v1/model."
+            )
+        app = self._app or load_app(run.app).with_options(self._options)
+        return app.with_options(run.options)
 
     def _differences(self, run: RunRecord) -> list[str]:
         settings = self._settings

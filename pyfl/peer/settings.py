@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from pyfl.errors import ConfigError
+from pyfl.peer.http_address import LABEL as HTTP_LABEL
+from pyfl.peer.http_address import parse as parse_http
 from pyfl.rounds.records import Deadlines
 
 __all__ = ["PeerSettings"]
@@ -52,6 +54,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     congestion: str = "cubic"
     serve: bool = True
     """Answer on the Unix socket in the data directory."""
+    http: str = ""
+    """Serve the HTTP API there too, `HOST:PORT`, or a port for this machine only; empty: on the Unix socket alone."""
     checkpoints: bool = True
     """Keep committed models (and, as a voter under full durability, staged ones) in the data directory."""
     measure: bool = False
@@ -61,6 +65,10 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `ConfigError` for a value that no peer can have."""
         if self.durability not in ("full", "relaxed"):
             raise ConfigError(f"durability is {self.durability!r}; expected full (voters fsync before a commit) or relaxed")
+        if self.http:
+            parse_http(self.http)
+        if HTTP_LABEL in self.labels:
+            raise ConfigError(f"labels: {HTTP_LABEL!r} is what a peer says of its HTTP API; choose another name.")
 
     def app_options(self) -> dict[str, str | int | float]:
         """Options of the app that were given by name."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from pyfl.events import Stamped
 from pyfl.rounds.history import Committed
 
-__all__ = ["PeerEntry", "PeerHandle", "RoundEntry", "Status"]
+if TYPE_CHECKING:
+    from pyfl.peer.held_model import HeldModel
+
+__all__ = ["Guess", "Local", "PeerEntry", "PeerHandle", "Prediction", "Predictions", "Resources", "RoundEntry", "Status", "TrainedRound"]
 
 
 class PeerEntry(msgspec.Struct, frozen=True):
@@ -25,6 +29,8 @@ class PeerEntry(msgspec.Struct, frozen=True):
     have: int = -1
     samples: int = 0
     labels: dict[str, str] = {}
+    http: str = ""
+    """Where its HTTP API answers, `host:port`; empty: nowhere, or nowhere that can be reached from the peer that says so."""
 
 
 class RoundEntry(Committed, frozen=True):
@@ -55,6 +61,70 @@ class Status(msgspec.Struct, frozen=True):
     parameters: int = 0
     uptime_s: float = 0.0
     counters: dict[str, float] = {}
+    http: str = ""
+    """Where this peer's HTTP API answers, `host:port`; empty: only on its Unix socket."""
+    doing: str = ""
+    """What this peer does, in the words of `PeerEntry.phase`."""
+    samples: int = 0
+    """How many it trained on last; 0 before it has."""
+    committed_at: float | None = None
+    """When this peer saw the last commit, Unix time."""
+    contributors: tuple[str, ...] = ()
+    """Whose updates are in the last committed round."""
+
+
+class TrainedRound(msgspec.Struct, frozen=True):
+    """What one training of this peer gave. A round that was begun again may be there twice."""
+
+    round: int
+    samples: int
+    loss: float | None
+    train_s: float
+    finite: bool
+    samples_per_s: float
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What this peer's process uses: memory now, the rest since it began."""
+
+    rss_bytes: int
+    cpu_s: float
+    bytes_sent: int
+    bytes_received: int
+
+
+class Local(msgspec.Struct, frozen=True):
+    """What only this peer knows."""
+
+    peer: str
+    name: str
+    classes: dict[str, int]
+    """How many samples of each class its training data has, in the classes' order; empty where that is not known."""
+    trained: tuple[TrainedRound, ...]
+    """Oldest first, those of earlier lives included as far as they are remembered."""
+    resources: Resources
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """One class that a model takes an input for: its name, its number, and the probability, 0 to 1."""
+
+    name: str = msgspec.field(name="class")
+    label: int = 0
+    confidence: float = 0.0
+
+
+class Prediction(Guess, frozen=True):
+    """The best guess of one input, and the best few."""
+
+    top: tuple[Guess, ...] = ()
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """What `POST /v1/predict` answers: one prediction an input, and the committed model that they are of."""
+
+    predictions: tuple[Prediction, ...]
+    round: int
+    digest: str
 
 
 class PeerHandle(Protocol):
@@ -78,6 +148,18 @@ class PeerHandle(Protocol):
 
     def events(self, last: int, timeout_s: float) -> list[Stamped]:
         """The journal after event `last`; waits for the first."""
+        ...
+
+    def watch(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Have `ring` called, briefly and in any thread, when there is a new event; returns what ends that."""
+        ...
+
+    def local(self) -> Local:
+        """What only this peer knows."""
+        ...
+
+    def model(self) -> HeldModel:
+        """The newest committed model, a copy of its own. Raises `NotCommittedYet`."""
         ...
 
     def control(self, command: str, argument: str = "") -> str:

@@ -115,6 +115,11 @@ class Driver:
         self._inputs: deque[Input] = deque()
         self._stepping = False
 
+    @property
+    def trainer(self) -> FlatTrainer | None:
+        """What trains here, once it is built."""
+        return self._trainer
+
     # ---- inputs
 
     def start(self, proposal: RunRecord | None = None, trainer: FlatTrainer | None = None) -> None:

@@ -9,9 +9,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pyfl.peer.resources import cpu_seconds, resident_bytes
 from pyfl.peer.status import PeerEntry, PeerHandle, Status
 
 __all__ = ["exposition"]
+
+MONOTONE = frozenset({"bytes_sent", "bytes_received", "bytes_drained", "handshakes_refused", "gossip_dropped", "faults"})
+"""Counters of the overlay that only grow; the others are levels."""
 
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")
 
@@ -44,11 +48,13 @@ class _PeerCollector(Collector):
         for key, value in sorted(status.counters.items()):
             if key in told:
                 continue
-            name = "pyfl_" + _UNFIT.sub("_", key).strip("_")
-            if name.endswith("_total"):
-                yield CounterMetricFamily(name, f"{key} of the overlay and the round machine", value=value)
+            name, text = "pyfl_" + _UNFIT.sub("_", key).strip("_"), f"{key} of the overlay and the round machine"
+            if key in MONOTONE or name.endswith("_total"):
+                yield CounterMetricFamily(name.removesuffix("_total"), text, value=value)
             else:
-                yield GaugeMetricFamily(name, f"{key} of the overlay and the round machine", value=value)
+                yield GaugeMetricFamily(name, text, value=value)
+        yield CounterMetricFamily("pyfl_cpu_seconds", "Processor time of this process", value=cpu_seconds())
+        yield GaugeMetricFamily("pyfl_resident_bytes", "Memory of this process", value=resident_bytes()[0])
 
 
 def exposition(handle: PeerHandle) -> bytes:

@@ -1,18 +1,24 @@
-"""Serves a peer's API on a Unix socket, in a thread of the peer's process."""
+"""Serves a peer's API in a thread of the peer's process: on a Unix socket without a token, over TCP with one."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
-from pyfl.errors import ApiError
 from pyfl.peer.status import PeerHandle
 from pyfl.serving.api import create_app
-from pyfl.serving.places import choose_socket, forget_socket
+from pyfl.serving.guard import Guard
+from pyfl.serving.limits import Limits
+from pyfl.serving.listeners import listen_unix
+from pyfl.serving.patience import patient
+from pyfl.serving.places import forget_socket
+from pyfl.serving.predictor import Predictor
+from pyfl.serving.streams import Bell
 
 __all__ = ["ApiServer"]
 
@@ -20,57 +26,59 @@ STOP_S = 2.0
 
 
 class ApiServer:
-    """A running API. `path`: where it listens. Raises `ApiError` if another peer answers there."""
+    """A running API. `path`: its Unix socket; `address`: (host, port) over TCP. Raises `ApiError` if another peer answers on the socket."""
 
-    def __init__(self, handle: PeerHandle, socket_path: Path) -> None:
+    def __init__(
+        self,
+        handle: PeerHandle,
+        socket_path: Path | None,
+        bound: socket.socket | None = None,
+        token: str = "",
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        """`bound`: a TCP socket, served to whoever has `token`, and closed at the end."""
+        if bound is not None and not token:
+            raise AssertionError("a peer's API is not served over TCP without a token")
         self._wanted = socket_path
         self._stopping = threading.Event()
-        self._listener = _listen(socket_path)
-        self.path = Path(self._listener.getsockname())
-        app = create_app(handle, self._stopping.is_set)
-        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=int(STOP_S))
-        self._server = uvicorn.Server(config)
+        unix = listen_unix(socket_path) if socket_path is not None else None
+        self.path = Path(unix.getsockname()) if unix is not None else None
+        self.address: tuple[str, int] | None = bound.getsockname()[:2] if bound is not None else None
+        self._bell, self._predictor = Bell(handle), Predictor(handle)
+        app = create_app(handle, self._bell, self._predictor, limits)
+        self._servers: list[tuple[uvicorn.Server, socket.socket]] = []
+        if unix is not None:
+            self._servers.append((uvicorn.Server(_config(app, limits)), unix))
+        if bound is not None:
+            self._servers.append((uvicorn.Server(_config(Guard(app, token, limits), limits)), bound))
         # A daemon: a client that does not let go must not keep a peer that was told to leave.
         self._thread = threading.Thread(target=self._run, name="pyfl-api", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._listener])
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in self._servers))
 
     def stop(self) -> None:
         """Send followers the last events, end every connection and remove the socket. Idempotent; returns within 3 s."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._server.should_exit = True
+        self._bell.stop()
+        self._predictor.close()
+        for server, _ in self._servers:
+            server.should_exit = True
         self._thread.join(STOP_S + 1.0)
-        self._listener.close()
-        forget_socket(self._wanted, self.path)
+        for _, listener in self._servers:
+            listener.close()
+        if self._wanted is not None and self.path is not None:
+            forget_socket(self._wanted, self.path)
 
 
-def _listen(wanted: Path) -> socket.socket:
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    place = choose_socket(wanted)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if place.exists():
-            _remove_stale(place)
-        listener.bind(os.fspath(place))
-        # Before it listens: a socket that does not listen lets nobody in, so nobody sees it with wider permissions.
-        place.chmod(0o600)
-        listener.listen(64)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(place: Path) -> None:
-    """A peer that was killed leaves its socket; one that answers is alive."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(os.fspath(place))
-        except ConnectionRefusedError:
-            place.unlink(missing_ok=True)
-            return
-    raise ApiError(f"Another peer is running in {place.parent}: it answers on {place.name}. Give this one its own --data-dir.")
+def _config(app: Any, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, http=patient(limits), ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
+        server_header=False, timeout_graceful_shutdown=int(STOP_S),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from pyfl.errors import DataError, TrainingError
 from pyfl.training.keras_data import DATASET, ArrayData, TrainingData, leaves
 from pyfl.training.keras_model import ResidentModel
+from pyfl.training.label_counts import label_counts
 from pyfl.training.seeds import generator
 from pyfl.training.tensorflow_runtime import import_keras, import_tensorflow
 from pyfl.training.trainer import Evaluation, Flat, RoundInfo, TrainOutcome
@@ -61,6 +62,8 @@ class FitTrainer:
             self._batches: _Batches = _ArrayBatches(data, batch_size)
         else:
             self._batches = _DatasetBatches(data.source) if data.kind == DATASET else _PyDatasetBatches(data.source)
+        self.label_counts = label_counts(data.y) if isinstance(data, ArrayData) else {}
+        """Samples of each label; empty where that is not known."""
         self._callbacks = list(callbacks)
         self._steps_an_epoch = steps_per_epoch or self._batches.count
         self.stopped_by_user = False

@@ -15,6 +15,7 @@ import numpy as np
 from pyfl.errors import DataError, TrainingError
 from pyfl.training.keras_data import ArrayData, SourceData, TrainingData, training_data
 from pyfl.training.keras_model import ResidentModel
+from pyfl.training.label_counts import label_counts
 from pyfl.training.seeds import generator
 from pyfl.training.tensorflow_runtime import import_keras, import_tensorflow
 from pyfl.training.trainer import Evaluation, Flat, RoundInfo, TrainOutcome
@@ -68,6 +69,8 @@ class KerasTrainer:
             raise DataError("This peer has no training samples. Give it a share of the data, or fewer peers.")
         self._resident = ResidentModel(model, data.one_sample, optimizer_state)
         self._model = model
+        self.label_counts = label_counts(data.y)
+        """Samples of each label; empty where the targets are no classes."""
         self._weighted = data.weights is not None
         self._data: Any = tf.nest.map_structure(
             tf.convert_to_tensor, (data.x, data.y, data.weights) if self._weighted else (data.x, data.y)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from pyfl.errors import ControlError
+import numpy as np
+
+from pyfl.apps import App
+from pyfl.checkpoints import Saved
+from pyfl.errors import AppError, ControlError, NotCommittedYet
 from pyfl.events import ObservedEvent, Stamped
+from pyfl.peer.held_model import HeldModel
 from pyfl.peer.journal import Journal
-from pyfl.peer.status import PeerEntry, RoundEntry, Status
+from pyfl.peer.status import Local, PeerEntry, Resources, RoundEntry, Status, TrainedRound
+from pyfl.training.layout import Layout, TensorSpec
+from pyfl.wire import digests
 
 ME, OTHER = "a" * 32, "b" * 32
+LAYOUT = Layout((TensorSpec("dense/kernel", (2, 3)), TensorSpec("dense/bias", (3,))))
 
 
 class FakePeer:
-    """Three snapshots and a journal; `controlled` has the commands that were given."""
+    """Fixed snapshots and a journal; `controlled` has the commands that were given."""
 
-    def __init__(self, have: int = 3) -> None:
-        self.journal = Journal(None, ME)
+    def __init__(self, have: int = 3, app: App | None = None) -> None:
+        self.journal, self.app = Journal(None, ME), app
         self.controlled: list[tuple[str, str]] = []
         self.followed = threading.Event()
         self._status = Status(
@@ -43,9 +52,28 @@ class FakePeer:
         return {"segment": segment, "root": ME, "parent": {OTHER: ME}}
 
     def events(self, last: int, timeout_s: float) -> list[Stamped]:
-        if timeout_s > 0:
-            self.followed.set()
         return self.journal.since(last, timeout_s)
+
+    def watch(self, ring: Callable[[], None]) -> Callable[[], None]:
+        end = self.journal.watch(ring)
+        self.followed.set()
+        return end
+
+    def local(self) -> Local:
+        return Local(ME, "otter", {"0": 3, "1": 0}, (TrainedRound(3, 240, 0.5, 0.5, True, 480.0),), Resources(1, 0.5, 7, 8))
+
+    def model(self) -> HeldModel:
+        if self._status.have < 1:
+            raise NotCommittedYet("No round has been committed yet.")
+        weights = np.arange(LAYOUT.size, dtype=np.float32)
+        digest = digests.combine(digests.of_vector(weights))
+        saved = Saved("cafe", LAYOUT.digest, self._status.have, 0, digest, "", app="linear", options={"rate": "0.1"})
+        return HeldModel(saved, LAYOUT, weights, self._app)
+
+    def _app(self) -> App:
+        if self.app is None:
+            raise AppError("Run cafe trains a model that was handed over as an object.")
+        return self.app
 
     def control(self, command: str, argument: str = "") -> str:
         if command == "dance":

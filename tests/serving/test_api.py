@@ -95,7 +95,7 @@ def test_the_stream_is_what_event_source_reads(http: httpx.Client, peer: FakePee
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.iter_lines()
         block = [line for line in (next(lines) for _ in range(5)) if line and not line.startswith(":")]
-    assert block == ["id: 1", "event: waiting", f"data: {msgspec.json.encode(told).decode()}"]
+    assert block == [f"id: {ME[:8]}-1", "event: waiting", f"data: {msgspec.json.encode(told).decode()}"]
 
 
 def test_health_is_about_the_process_and_readiness_about_the_model(http: httpx.Client, tmp_path: Path) -> None:
@@ -127,6 +127,7 @@ def test_the_openapi_page_describes_what_is_sent(http: httpx.Client) -> None:
 
 
 def test_only_this_user_can_open_the_socket(server: ApiServer) -> None:
+    assert server.path is not None
     assert server.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -154,6 +155,7 @@ def test_a_path_too_long_for_a_socket_is_served_all_the_same(peer: FakePeer, tmp
         assert client.status() == peer.status()
     server.stop()
     assert list(deep.iterdir()) == []
+    assert server.path is not None
     assert not server.path.parent.exists()
 
 
