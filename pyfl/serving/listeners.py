@@ -10,7 +10,7 @@ from pathlib import Path
 from pyfl.errors import AddressInUse, ApiError, ConfigError
 from pyfl.serving.places import choose_socket
 
-__all__ = ["listen_tcp", "listen_unix"]
+__all__ = ["BACKLOG", "listen_tcp", "listen_unix"]
 
 BACKLOG = 64
 

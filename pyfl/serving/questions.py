@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from pyfl.errors import BadInput
-from pyfl.serving.bodies import read_body
+from pyfl.serving.bodies import read_body, too_long
 from pyfl.serving.limits import Limits
 
 __all__ = ["QUESTION", "Arrays", "Picture", "Question", "read_question"]
@@ -99,6 +99,8 @@ async def _picture_in_form(request: Request, body: bytes, limits: Limits) -> byt
         picture = form.get(FIELD)
         if not isinstance(picture, UploadFile):
             raise BadInput(f'The form has no file in a field "{FIELD}"; {EXPECTED}.')
+        if (picture.size or 0) > limits.image_bytes:
+            raise too_long(limits.image_bytes)
         return await picture.read()
     finally:
         await form.close()

@@ -14,7 +14,7 @@ from pyfl.peer.status import PeerHandle
 from pyfl.serving.api import create_app
 from pyfl.serving.guard import Guard
 from pyfl.serving.limits import Limits
-from pyfl.serving.listeners import listen_unix
+from pyfl.serving.listeners import BACKLOG, listen_unix
 from pyfl.serving.patience import patient
 from pyfl.serving.places import forget_socket
 from pyfl.serving.predictor import Predictor
@@ -50,6 +50,7 @@ class ApiServer:
         if unix is not None:
             self._servers.append((uvicorn.Server(_config(app, limits)), unix))
         if bound is not None:
+            bound.listen(BACKLOG)  # now, so that nobody is turned away who asks before the thread has begun
             self._servers.append((uvicorn.Server(_config(Guard(app, token, limits), limits)), bound))
         # A daemon: a client that does not let go must not keep a peer that was told to leave.
         self._thread = threading.Thread(target=self._run, name="pyfl-api", daemon=True)

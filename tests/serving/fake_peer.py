@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from pyfl.apps import App
@@ -33,6 +34,10 @@ class FakePeer:
             phase="train", have=have, digest="d" * 64, accuracy=0.875, loss=0.5, coordinator=OTHER, voters=(ME, OTHER), parameters=1234,
             waiting="" if have >= 0 else "for model 0", uptime_s=1.5, counters={"sent_bytes_total": 7.0, "inbox-depth": 2.0, "peers": 1.0},
         )  # fmt: skip
+
+    def now(self, **changed: object) -> None:
+        """Change the status."""
+        self._status = msgspec.structs.replace(self._status, **changed)
 
     def status(self) -> Status:
         return self._status
@@ -68,9 +73,9 @@ class FakePeer:
         weights = np.arange(LAYOUT.size, dtype=np.float32)
         digest = digests.combine(digests.of_vector(weights))
         saved = Saved("cafe", LAYOUT.digest, self._status.have, 0, digest, "", app="linear", options={"rate": "0.1"})
-        return HeldModel(saved, LAYOUT, weights, self._app)
+        return HeldModel(saved, LAYOUT, weights, self.its_app)
 
-    def _app(self) -> App:
+    def its_app(self) -> App:
         if self.app is None:
             raise AppError("Run cafe trains a model that was handed over as an object.")
         return self.app
