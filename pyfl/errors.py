@@ -168,6 +168,10 @@ class PeerBusy(PyflError):
     """Too many wait for a peer's answer already; ask again later."""
 
 
+class DashboardMissing(PyflError):
+    """The dashboard cannot be shown: a part of it is not installed, or the peer has no HTTP API for it."""
+
+
 class BenchFailed(PyflError):
     """A benchmark could not be carried through; there are no figures."""
 

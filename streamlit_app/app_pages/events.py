@@ -8,6 +8,7 @@ import streamlit as st
 
 from pyfl.narrator import Narrator
 from streamlit_app.app_pages.frame import nothing_yet, refreshed
+from streamlit_app.app_pages.tables import table
 from streamlit_app.connection.follower import LOOK_S
 from streamlit_app.connection.picture import Picture
 from streamlit_app.figures.event_rows import KINDS, event_rows
@@ -44,5 +45,5 @@ def _draw(picture: Picture) -> None:
     if not count:
         nothing_yet("No such events.", "Choose other kinds or peers, or wait for the next.")
         return
-    st.dataframe(rows, key="events-table", hide_index=True, height=HEIGHT, column_config=_COLUMNS)
+    table(rows, "events-table", _COLUMNS, HEIGHT)
     st.caption(f"{count} of the {len(picture.events)} events that are known here, the newest first. `pyfl events` has all of a peer's.")

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from streamlit_app.app_pages.frame import chart, nothing_yet, present_ink, refreshed
+from streamlit_app.app_pages.tables import selectable_table, table
 from streamlit_app.connection.picture import Picture, SeenPeer
 from streamlit_app.figures.event_rows import event_rows
 from streamlit_app.figures.numbers import byte_count, percent, seconds
@@ -29,6 +30,8 @@ _COLUMNS: dict[str, Any] = {
     "Site": st.column_config.TextColumn(help="Its labels region and site"),
 }
 
+_TOLD: dict[str, Any] = {"Time": st.column_config.DatetimeColumn(format="HH:mm:ss.SSS", width="small")}
+
 
 def page() -> None:
     """Draw it."""
@@ -41,14 +44,12 @@ def _draw(picture: Picture) -> None:
         nothing_yet("No peers yet.", "They appear as they join.")
         return
     st.caption("A column's heading sorts. Select a row for that peer's data, speed and history.")
-    shown = peer_table(picture)
-    empty = [column for column in ("Site",) if not any(shown[column])]
-    state: Any = st.dataframe(
-        {column: values for column, values in shown.items() if column not in empty}, key="peers-table", hide_index=True,
-        column_config=_COLUMNS, on_select="rerun", selection_mode="single-row", placeholder="–",
-    )  # fmt: skip
-    rows = [row for row in state.selection.rows if row < len(picture.peers)]
-    seen = picture.peers[rows[0]] if rows else None
+    rows = sorted(picture.peers, key=lambda seen: seen.place)  # who comes later is below, so that a selected row stays who it was
+    shown = peer_table(picture, rows)
+    if not any(shown["Site"]):
+        del shown["Site"]
+    row = selectable_table(shown, "peers-table", _COLUMNS)
+    seen = rows[row] if row is not None else None
     if seen is not None:
         _detail(picture, seen)
 
@@ -87,10 +88,7 @@ def _detail(picture: Picture, seen: SeenPeer) -> None:
             st.caption("It has not trained yet.")
     history, told = st.tabs(["What it trained", "What it told"])
     with history:
-        st.dataframe(history_table(local, counted), hide_index=True, column_config=_COLUMNS, placeholder="–", key="peer-history")
+        table(history_table(local, counted), "peer-history", _COLUMNS)
     with told:
         rows = event_rows(picture.events, picture.names, peers=(peer,), most=100)
-        st.dataframe(
-            {column: rows[column] for column in ("Time", "What")}, hide_index=True, key="peer-events",
-            column_config={"Time": st.column_config.DatetimeColumn(format="HH:mm:ss", width="small")},
-        )  # fmt: skip
+        table({column: rows[column] for column in ("Time", "What")}, "peer-events", _TOLD)

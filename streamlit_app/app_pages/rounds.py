@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from streamlit_app.app_pages.frame import chart, nothing_yet, present_ink, refreshed
+from streamlit_app.app_pages.tables import table
 from streamlit_app.connection.picture import Picture
 from streamlit_app.figures.phase_spans import phase_spans
 from streamlit_app.figures.round_table import round_table
@@ -15,7 +16,7 @@ from streamlit_app.figures.timeline import of_rounds, timeline, timeline_height
 
 __all__ = ["page"]
 
-NEWEST = 3
+NEWEST, SHOWN = "the newest three", 3
 _COLUMNS: dict[str, Any] = {
     "Accuracy": st.column_config.NumberColumn(format="%.2f %%"),
     "Loss": st.column_config.NumberColumn(format="%.4f"),
@@ -37,28 +38,19 @@ def page() -> None:
 def _draw(picture: Picture) -> None:
     newest = sorted(picture.rounds, key=lambda entry: entry.round, reverse=True)
     number = picture.status.round if picture.status else -1
-    chosen = st.session_state.get("rounds-table")
-    rows = [row for row in (chosen.selection.rows if chosen else []) if row < len(newest)]
-    first = last = newest[rows[0]].round if rows else 0
-    if not rows:
-        first, last = max(1, number - NEWEST + 1), max(1, number)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.subheader("What each peer did", anchor=False)
+        choice = st.selectbox("Round", [NEWEST, *(entry.round for entry in newest)], key="rounds-which", width=180)
+    first, last = (max(1, number - SHOWN + 1), max(1, number)) if choice == NEWEST else (int(choice), int(choice))
     spans = of_rounds(phase_spans(picture.events, time.time()), first, last)
-    what = f"Round {first}" if first == last else f"Rounds {first} to {last}"
-    st.markdown(f"**{what}**: what each peer did" + ("" if rows else " · select a row below to see another round"))
     if spans:
         with st.container(border=True):
             people = len({span.peer for span in spans})
             chart(timeline(spans, picture.names, present_ink()), "timeline", timeline_height(people), "Phases of each peer over time")
     else:
-        nothing_yet(
-            "Nothing is known of when.",
-            "Peers that serve HTTP tell it as they train; a dashboard that came later knows what they remember.",
-        )
-    st.subheader("Committed rounds")
+        nothing_yet("Nothing is known of when.", "Peers that serve HTTP tell it as they train, and remember it for who comes later.")
+    st.subheader("Committed rounds", anchor=False)
     if not newest:
         nothing_yet("No round is committed yet.", "Round 0 brings the founder's model to everyone; round 1 is the first that is trained.")
         return
-    st.dataframe(
-        round_table(newest, picture.names), key="rounds-table", hide_index=True, column_config=_COLUMNS, on_select="rerun",
-        selection_mode="single-row", placeholder="–",
-    )  # fmt: skip
+    table(round_table(newest, picture.names), "rounds-table", _COLUMNS)

@@ -17,6 +17,7 @@ __all__ = ["PeerApi"]
 
 CONNECT_S, ANSWER_S = 1.5, 5.0
 PREDICT_S = 60.0  # a peer that trains answers later
+OK = 200
 T = TypeVar("T")
 
 HOW_TO_SERVE = "Start peers with `--http HOST:PORT` and give that address here."
@@ -62,7 +63,7 @@ class PeerApi:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         try:
             with self._http.stream("GET", "/v1/events", headers=headers, timeout=httpx.Timeout(ANSWER_S, read=60.0)) as answer:
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != OK:
                     answer.read()
                     raise self._refusal(answer)
                 for line in answer.iter_lines():
@@ -98,7 +99,7 @@ class PeerApi:
             raise self._silent(error) from error
         except (httpx.InvalidURL, UnicodeError) as error:
             raise NotAPeer(f"{self.address!r} is no address: {error}.", "Expected HOST:PORT, as in 10.0.0.4:8001.") from error
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != OK:
             raise self._refusal(answer)
         return answer
 

@@ -159,8 +159,8 @@ class Follower:
     def _ask_everyone(self, me: str, my_address: str) -> None:
         addresses = {**self._http, me: my_address}
         asked = [(peer, address) for peer, address in sorted(addresses.items())][:MOST_ASKED]
-        for _ in self._crew.map(lambda whom: self._ask(whom[0], whom[1], listening=whom[0] == me), asked):
-            pass
+        for done in [self._crew.submit(self._ask, peer, address, listening=peer == me) for peer, address in asked]:
+            done.result()
         for address in set(self._apis) - set(addresses.values()) - set(self._target.addresses):
             self._apis.pop(address).close()
 

@@ -59,7 +59,9 @@ def key_figures(picture: Picture) -> list[KeyFigure]:
 def _difference(now: float | None, before: float | None, factor: float, unit: str) -> str:
     if now is None or before is None:
         return ""
-    return f"{(now - before) * factor:+.{1 if unit else 3}f}{unit}"
+    digits = 1 if unit else 3
+    change = round((now - before) * factor, digits)
+    return f"{change:+.{digits}f}{unit}" if change else ""  # no arrow for what did not move
 
 
 def sentence(picture: Picture) -> str:
@@ -68,7 +70,7 @@ def sentence(picture: Picture) -> str:
     if status is None:
         return ""
     if status.control == "finished" or (status.rounds and status.round >= status.rounds and status.phase == "committed"):
-        return f"The run is finished: {status.round} rounds are committed. The peers still answer questions."
+        return f"The run is finished after {status.round} rounds."
     if status.control == "paused":
         return "The run is paused. `pyfl resume` lets it go on."
     if status.control == "stopping":

@@ -75,7 +75,8 @@ def _axes(total: int, ink: Ink, label: str, lowest: float, highest: float | None
 
 def _line(name: str, points: list[list[float]], colour: str, *, width: float) -> dict[str, Any]:
     return {
-        "type": "line", "name": name, "data": points, "symbol": "circle", "symbolSize": 6 if width > 2 else 3, "showSymbol": len(points) <= MANY_ROUNDS,
+        "type": "line", "name": name, "data": points,
+        "symbol": "circle", "symbolSize": 6 if width > 2 else 3, "showSymbol": len(points) <= MANY_ROUNDS,
         "lineStyle": {"width": width, "color": colour, "opacity": 1 if width > 2 else 0.75}, "itemStyle": {"color": colour},
         "emphasis": {"focus": "series"},
     }  # fmt: skip

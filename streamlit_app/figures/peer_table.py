@@ -14,9 +14,9 @@ PEER_COLUMNS = ("Peer", "Does", "Role", "Model", "Samples", "Samples/s", "Loss",
 MEGA = 1_000_000
 
 
-def peer_table(picture: Picture) -> dict[str, list[object]]:
-    """Columns by their headings, one row for each of `picture.peers` in their order. None where a peer does not tell."""
-    rows = [_row(seen, picture.locals.get(seen.entry.peer)) for seen in picture.peers]
+def peer_table(picture: Picture, peers: Sequence[SeenPeer]) -> dict[str, list[object]]:
+    """Columns by their headings, one row for each of `peers` in their order. None where a peer does not tell."""
+    rows = [_row(seen, picture.locals.get(seen.entry.peer)) for seen in peers]
     return {column: [row[number] for row in rows] for number, column in enumerate(PEER_COLUMNS)}
 
 

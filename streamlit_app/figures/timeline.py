@@ -49,7 +49,8 @@ def timeline(spans: Sequence[Span], names: Mapping[str, str], ink: Ink) -> dict[
         },
         "grid": {"left": 8, "right": 24, "top": 12, "bottom": 62, "containLabel": True},
         "xAxis": {
-            "type": "value", "min": 0, "max": round(max(end - start, 0.1), 2), "axisLabel": {"formatter": "{value} s", "color": ink.soft, "showMaxLabel": False},
+            "type": "value", "min": 0, "max": round(max(end - start, 0.1), 2),
+            "axisLabel": {"formatter": "{value} s", "color": ink.soft, "showMaxLabel": False},
             "splitLine": {"lineStyle": {"color": ink.line}},
         },
         "yAxis": {
