@@ -10,7 +10,7 @@ fail() {
     exit 5
 }
 
-if ! { mkdir -p "$PYFL_DATA_DIR" && : >"$PYFL_DATA_DIR/.writable" && rm "$PYFL_DATA_DIR/.writable"; } 2>/dev/null; then
+if ! { mkdir -p "$PYFL_DATA_DIR" && touch "$PYFL_DATA_DIR/.writable" && rm "$PYFL_DATA_DIR/.writable"; } 2>/dev/null; then
     fail "$PYFL_DATA_DIR cannot be written by user $(id -u). A peer keeps its identity, ledger and checkpoints there. Mount a named volume
   (-v pyfl-peer-1:$PYFL_DATA_DIR); or, for a directory of the host, chown $(id -u):$(id -g) DIRECTORY, or run with --user and its owner."
 fi
@@ -19,8 +19,8 @@ secrets=/run/secrets
 if [ -z "${PYFL_SWARM_KEY-}" ] && [ -e "$secrets/swarm_key" ]; then
     export PYFL_SWARM_KEY="$secrets/swarm_key"
 fi
-case "$* ${PYFL_JOIN-}" in
-*--swarm-key* | *pyfl-*) ;; # named, or in a token
+case " $* --join ${PYFL_JOIN-}" in
+*" --swarm-key"* | *" --join pyfl-"* | *" --join=pyfl-"*) ;; # named, or in a token
 *)
     if [ -z "${PYFL_SWARM_KEY-}" ] && [ ! -e "$PYFL_DATA_DIR/swarm.key" ]; then
         fail "this container has no swarm key, so it can neither found a swarm nor join one. Make one for all its peers,
@@ -31,6 +31,8 @@ case "$* ${PYFL_JOIN-}" in
 esac
 case "${PYFL_SWARM_KEY-}" in
 */*)
+    [ ! -d "$PYFL_SWARM_KEY" ] || fail "$PYFL_SWARM_KEY is a directory: Docker makes one where a file that -v names does not exist.
+  Remove it on the host, make the key there, and start the container again."
     [ -r "$PYFL_SWARM_KEY" ] || fail "the swarm key $PYFL_SWARM_KEY cannot be read by user $(id -u).
   Let the file be readable (chmod 0644) in a directory that only you can enter (chmod 0700), as docker/run.sh does."
     ;;

@@ -6,7 +6,7 @@
 #   docker/run.sh clean     the same, and remove volumes and keys
 #
 #   --cifar10 FILE   train on CIFAR-10; FILE: an .npz with x_train, y_train, x_test, y_test
-#   --rounds N       the run's last round (30)
+#   --rounds N       the run's last round (1000 of digits, 30 of CIFAR-10)
 #   --peers N        six or more (6)
 #   --no-build       take the images as they are
 #
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
         --cifar10)
             file=$(cd "${OLDPWD:-.}" && realpath -e -- "$2" 2>/dev/null) || fail "--cifar10: there is no file $2"
             [ -f "$file" ] || fail "--cifar10: $2 is no file; expected an .npz with x_train, y_train, x_test, y_test"
-            export PYFL_APP=${PYFL_APP:-cifar10} PYFL_DATA_FILE=$file PYFL_DATA=/dataset
+            export PYFL_APP=${PYFL_APP:-cifar10:partition=pathological:6} PYFL_ROUNDS=${PYFL_ROUNDS:-30} PYFL_DATA_FILE=$file PYFL_DATA=/dataset
             ;;
         --rounds) [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "--rounds: $2 is no number of rounds" && export PYFL_ROUNDS=$2 ;;
         --peers) [[ $2 =~ ^[0-9]+$ ]] && [ "$2" -ge 6 ] || fail "--peers: $2; expected six or more" && peers=$2 ;;
@@ -66,6 +66,11 @@ else
 fi
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env)}
 export DOCKER_BUILDKIT=1
+
+client=$(docker version --format '{{.Client.Version}}')
+if [ $build = yes ] && [ $action = up ] && [ "${client%%.*}" -ge 23 ] && ! docker buildx version >/dev/null 2>&1; then
+    fail "docker $client builds images with BuildKit only where its plugin buildx is: install it (Debian: apt install docker-buildx)."
+fi
 
 # ---- down and clean
 
@@ -108,8 +113,8 @@ if [ $build = yes ]; then
         # shellcheck disable=SC2086 # options are words
         docker build --quiet --file Dockerfile --target "${image%%:*}" --tag "${image#*:}" \
             --build-arg "BASE=${PYFL_BASE:-debian:trixie-slim}" ${PYFL_BUILD_OPTIONS-} .. ||
-            fail "the image ${image#*:} could not be built. BuildKit is needed (Docker 23, or the package docker-buildx). Without a way to
-  Debian's or PyPI's hosts, see \"An index of your own\" in docs/deploy/docker.md."
+            fail "the image ${image#*:} could not be built. Where Debian's or PyPI's hosts, or a registry's, cannot be reached as they are:
+  \"An index of your own\" in docs/deploy/docker.md."
     done
 fi
 
