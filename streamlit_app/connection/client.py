@@ -28,11 +28,14 @@ class PeerApi:
     """Every call raises an `AnswerError` for anything but an answer."""
 
     def __init__(self, address: str, token: str) -> None:
-        """`address`: host:port, as `--http` has it."""
+        """`address`: host:port, as `--http` has it. Raises `NotAPeer` for what cannot be one."""
         self.address = address
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         limits = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        self._http = httpx.Client(base_url=f"http://{address}", headers=headers, timeout=limits, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=f"http://{address}", headers=headers, timeout=limits, trust_env=False)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise NotAPeer(f"{address!r} is no address: {error}.", "Expected HOST:PORT, as in 10.0.0.4:8001.") from error
 
     def status(self) -> Status:
         """Where the peer and the swarm stand."""
@@ -97,8 +100,6 @@ class PeerApi:
             answer = self._http.request(method, path, **request)
         except httpx.TransportError as error:
             raise self._silent(error) from error
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise NotAPeer(f"{self.address!r} is no address: {error}.", "Expected HOST:PORT, as in 10.0.0.4:8001.") from error
         if answer.status_code != OK:
             raise self._refusal(answer)
         return answer

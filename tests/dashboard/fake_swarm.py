@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,24 @@ def identity(name: str) -> str:
     return "".join(f"{ord(c) % 256:02x}" for c in name * 8)[:32]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._open: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        for connection in self._open:
+            with contextlib.suppress(OSError):  # it was closed by the other side
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 @dataclass
 class FakePeer:
     """One peer's own side."""
@@ -33,7 +53,7 @@ class FakePeer:
     swarm: FakeSwarm
     journal: list[Stamped] = field(default_factory=list[Stamped])
     trained: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    server: ThreadingHTTPServer | None = None
+    server: _Server | None = None
     port: int = 0
 
     @property
@@ -60,8 +80,7 @@ class FakePeer:
 
     def serve(self) -> FakePeer:
         """Over TCP, on a free port of the loopback."""
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", self.port), _handler(self))
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
@@ -74,11 +93,12 @@ class FakePeer:
             other.say(events.PeerLeft(self.id, "refused"))
 
     def stop(self) -> None:
-        """Close the port."""
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-            self.server = None
+        """Close the port and every connection, as the end of a process does."""
+        server, self.server = self.server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            server.hang_up()
         with self.swarm.told:
             self.swarm.told.notify_all()
 
@@ -94,7 +114,7 @@ class FakeSwarm:
         self.now = EPOCH
         self.number, self.phase, self.committed = 0, "", list[RoundEntry]()
         self.told = threading.Condition()
-        self.predictions = 0
+        self.predictions, self.segments = 0, 4
         for peer in self.peers:
             peer.say(events.RunAdopted(self.run, "digits", rounds, 4_810, founded=peer is self.peers[0]))
             for other in self.peers:
@@ -238,8 +258,10 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
                     self._json(swarm.entries(peer))
                 case "/v1/rounds":
                     self._json(swarm.committed[-16:])
+                case "/v1/tree" if int(query["segment"]) >= swarm.segments:
+                    self._json({"error": f"Segment {query['segment']} does not exist."}, 400)
                 case "/v1/tree":
-                    self._json(swarm.tree(int(query.get("segment", "0"))))
+                    self._json(swarm.tree(int(query["segment"])))
                 case "/v1/local":
                     self._json(peer.local())
                 case "/v1/events" if "json" in self.headers.get("Accept", ""):
