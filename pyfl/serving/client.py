@@ -1,9 +1,9 @@
-"""Talks to a running peer over the Unix socket in its data directory."""
+"""Talks to a running peer: over the Unix socket in its data directory, or over TCP with its token."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from pyfl.errors import ApiError, ControlError, NoPeerRunning
+from pyfl.errors import ApiError, ConfigError, ControlError, NoPeerRunning
 from pyfl.events import Stamped
 from pyfl.peer.status import PeerEntry, RoundEntry, Status
 from pyfl.serving.places import published_socket
@@ -19,6 +19,8 @@ from pyfl.serving.places import published_socket
 __all__ = ["PeerClient"]
 
 TIMEOUT_S = 10.0
+SILENCE_S = 60.0
+"""Without even the comment that a peer sends every 15 s: the connection is gone, though nobody has said so."""
 OK, BAD_REQUEST = 200, 400
 T = TypeVar("T")
 
@@ -30,11 +32,19 @@ class PeerClient:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self._place = str(published_socket(data_dir))
+        self._connect(_UnixPlace(data_dir))
+
+    @classmethod
+    def over_tcp(cls, address: str, token: str) -> PeerClient:
+        """A client of the peer whose HTTP API is at `address`, HOST:PORT. `token`: as in its http.token."""
+        client = cls.__new__(cls)
+        client._connect(_TcpPlace(address, token))
+        return client
+
+    def _connect(self, place: _UnixPlace | _TcpPlace) -> None:
+        self._place = place
         self._probe()
-        transport = httpx.HTTPTransport(uds=self._place)
-        self._http = httpx.Client(transport=transport, base_url="http://peer", timeout=TIMEOUT_S)
+        self._http = place.client()
 
     def status(self) -> Status:
         """Where the peer and the swarm stand."""
@@ -56,22 +66,35 @@ class PeerClient:
         """The remembered events after number `last`."""
         return self._get("/v1/events", list[Stamped], after=last)
 
-    def follow(self, last: int = 0) -> Iterator[Stamped]:
-        """Events after number `last`, then each as it happens; ends when the peer does."""
-        self._probe()
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
-        try:
-            with self._http.stream("GET", "/v1/events", headers=headers, timeout=httpx.Timeout(TIMEOUT_S, read=None)) as answer:
-                if answer.status_code != OK:
-                    answer.read()
-                    raise _refusal(answer)
-                for line in answer.iter_lines():
-                    if line.startswith("data: "):
+    def follow(self, last: int = 0, kinds: Collection[str] = ()) -> Generator[Stamped]:
+        """Events after number `last`, of some kinds or all, then each as it happens; ends when the peer does.
+
+        A connection that breaks while the peer lives is made again, and goes on after the last event that came.
+        """
+        place = str(last)
+        while True:
+            try:
+                self._probe()
+                for line in self._lines(place, kinds):
+                    if line.startswith("id: "):
+                        place = line[4:]
+                    elif line.startswith("data: "):
                         yield _decode(line[6:].encode(), Stamped)
-        except httpx.RemoteProtocolError:
-            return  # killed while we listened: there is nothing more to tell
-        except httpx.TransportError as error:
-            raise self._nobody(error) from error
+                return
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.ReadTimeout):
+                if not self._answers():
+                    return  # killed while we listened: there is nothing more to tell
+            except httpx.TransportError as error:
+                raise self._place.nobody(error) from error
+
+    def _lines(self, place: str, kinds: Collection[str]) -> Iterator[str]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": place}
+        timeout = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
+        with self._http.stream("GET", "/v1/events", params={"kind": list(kinds)}, headers=headers, timeout=timeout) as answer:
+            if answer.status_code != OK:
+                answer.read()
+                raise _refusal(answer)
+            yield from answer.iter_lines()
 
     def control(self, command: str, argument: str = "") -> str:
         """pause, resume, leave, kick PEER or stop; returns a sentence about it."""
@@ -91,10 +114,16 @@ class PeerClient:
     def _probe(self) -> None:
         """See that somebody listens: httpcore leaks the socket of a connection that is refused."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.connect(self._place)
+            self._place.dial().close()
         except OSError as error:
-            raise self._nobody(error) from error
+            raise self._place.nobody(error) from error
+
+    def _answers(self) -> bool:
+        try:
+            self._place.dial().close()
+        except OSError:
+            return False
+        return True
 
     def _get(self, path: str, kind: type[T], **query: int) -> T:
         return _decode(self._send("GET", path, params=query, headers={"Accept": "application/json"}).content, kind)
@@ -104,16 +133,59 @@ class PeerClient:
         try:
             answer = self._http.request(method, path, **request)
         except httpx.TimeoutException as error:
-            raise ApiError(f"The peer in {self.data_dir} did not answer within {TIMEOUT_S:.0f} s. Is it stopped?") from error
+            raise ApiError(f"The peer {self._place.where} did not answer within {TIMEOUT_S:.0f} s. Is it stopped?") from error
         except httpx.TransportError as error:
-            raise self._nobody(error) from error
+            raise self._place.nobody(error) from error
         if answer.status_code != OK:
             raise _refusal(answer)
         return answer
 
-    def _nobody(self, error: Exception) -> NoPeerRunning:
+
+class _UnixPlace:
+    """The socket in a data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.where = f"in {data_dir}"
+        self._path = str(published_socket(data_dir))
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(transport=httpx.HTTPTransport(uds=self._path), base_url="http://peer", timeout=TIMEOUT_S)
+
+    def dial(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(self._path)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def nobody(self, error: Exception) -> NoPeerRunning:
+        return NoPeerRunning(f"No peer is running {self.where}: {error}. Start one with `pyfl peer`, or name another with --data-dir.")
+
+
+class _TcpPlace:
+    """An address, and the token that it wants."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.where = f"at {address}"
+        self._address, self._token = address, token
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ConfigError(f"{address!r} is no address of a peer's HTTP API; expected HOST:PORT, as 10.0.0.4:7780.")
+        self._host, self._port = host.strip("[]"), int(port)
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        # Not through a proxy of the environment, which would see the token.
+        return httpx.Client(base_url=f"http://{self._address}", headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def dial(self) -> socket.socket:
+        return socket.create_connection((self._host, self._port), TIMEOUT_S)
+
+    def nobody(self, error: Exception) -> NoPeerRunning:
         return NoPeerRunning(
-            f"No peer is running in {self.data_dir}: {error}. Start one with `pyfl peer`, or name another with --data-dir."
+            f"No peer answers {self.where}: {error}. Is it the address of its HTTP API (`pyfl peer --http`), and not its own?"
         )
 
 

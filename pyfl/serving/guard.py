@@ -38,15 +38,15 @@ class Guard:
         known = self._has_token(scope)
         client = (scope["client"] or ("",))[0]
         wait_s = self._rates.take((client, known))  # apart: who guesses tokens does not lock out who has one behind the same address
-        quiet = _Quiet(send)
+        exchange = _Exchange(scope, receive, send)
         if wait_s:
             text = "This address asks more often than the peer answers; `Retry-After` says in how many seconds to ask again."
-            await error(429, text, {"Retry-After": str(math.ceil(wait_s))})(scope, receive, quiet)
+            await error(429, text, {"Retry-After": str(math.ceil(wait_s))})(scope, exchange.receive, exchange.send)
         elif known or (scope["path"] == OPEN and scope["method"] == "GET"):
-            await self._app(scope, receive, quiet)
+            await self._app(scope, exchange.receive, exchange.send)
         else:
             scheme = "Basic" if scope["path"] in FOR_BROWSERS else "Bearer"
-            await error(401, NEEDED, {"WWW-Authenticate": f'{scheme} realm="{REALM}"'})(scope, receive, quiet)
+            await error(401, NEEDED, {"WWW-Authenticate": f'{scheme} realm="{REALM}"'})(scope, exchange.receive, exchange.send)
 
     def _has_token(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -60,15 +60,25 @@ class Guard:
         return hmac.compare_digest(credentials.strip(b" "), self._token)
 
 
-class _Quiet:
-    """Sends, and has nobody keep or reinterpret what is sent."""
+class _Exchange:
+    """One request and its answer, which nobody is to keep or to reinterpret. A body that is not read ends the connection with it."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        names = {name for name, _ in scope["headers"]}
+        self._unread = bool(names & {b"content-length", b"transfer-encoding"})
 
-    async def __call__(self, message: Message) -> None:
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+            if self._unread:
+                headers.append((b"connection", b"close"))
             message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await self._send(message)
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from pyfl.serving.api import create_app
@@ -34,10 +35,16 @@ schema = schemathesis.openapi.from_asgi(
 
 def test_a_thousand_requests_made_from_the_description_break_nothing() -> None:
     answered: Counter[tuple[str, int]] = Counter()
-    for operation in (found.ok() for found in schema.get_all_operations()):
+    for operation in (found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
-            @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+            @settings(
+                max_examples=EXAMPLES,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+            )
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
                 answer = case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)

@@ -113,10 +113,9 @@ def test_no_path_and_no_method_goes_round_it(tcp: ApiServer, method: str, target
 
 
 def test_a_websocket_gets_no_further(tcp: ApiServer) -> None:
-    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "dGhlIHNhbXBsZQ==", "Sec-WebSocket-Version": "13"}
     with client_of(tcp, token="") as http:
-        pairs = dict(line.split(": ") for line in upgrade.split("\r\n"))
-        assert http.get("/v1/events", headers=pairs).status_code == 401
+        assert http.get("/v1/events", headers=upgrade).status_code == 401
 
 
 def test_a_second_request_on_a_connection_needs_it_as_the_first_did(tcp: ApiServer) -> None:
