@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -98,9 +99,9 @@ def predicted(file: Path, pixels: np.ndarray) -> np.ndarray:
     """Probabilities by Keras alone: `load_model` and `predict`."""
     import keras
 
-    outputs = np.asarray(
-        keras.models.load_model(file).predict((pixels / 255).astype(np.float32).reshape(1, 8, 8, 1), verbose=0), np.float64
-    )
+    model: Any = keras.models.load_model(file)
+    inputs = (pixels / 255).astype(np.float32).reshape(1, 8, 8, 1)
+    outputs = np.asarray(model.predict(inputs, verbose=0), np.float64)
     grown = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return (grown / grown.sum(axis=1, keepdims=True))[0]
 
