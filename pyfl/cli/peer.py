@@ -71,6 +71,10 @@ def peer(
     serve: Annotated[
         bool | None, typer.Option("--serve/--no-serve", help="Answer `pyfl status` and others on a Unix socket.", rich_help_panel=SELF)
     ] = None,
+    stay: Annotated[
+        bool | None,
+        typer.Option("--stay", help="Go on serving after the run's end, until `pyfl leave` or `pyfl stop`.", rich_help_panel=SELF),
+    ] = None,
     http: Annotated[
         Text,
         typer.Option(help="Serve the HTTP API here; a PORT alone: to this machine.", metavar="[HOST:]PORT", rich_help_panel=SELF),

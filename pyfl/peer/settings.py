@@ -46,6 +46,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     index: int | None = None
     """Which part of the data this peer has, and `of` how many."""
     of: int | None = None
+    stay: bool = False
+    """After the run's end remain a member that serves and lends its model, until it is told to leave or the swarm to stop."""
     join_timeout_s: float = 60.0
     give_up_s: float = 0.0
     """End with exit code 6 when the committee's majority is away for so long; 0: wait for ever."""

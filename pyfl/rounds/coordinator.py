@@ -230,8 +230,10 @@ class Coordinator:
         if behind and self._view.now - self._finishing < limits.finish_s:
             self.roster.survey(set(behind), limits, reducing=False)
             return []
-        finished = msgspec.structs.replace(self._view.control, state="finished", why=f"round {record.number} was the last")
-        return self._write((CONTROL, finished))
+        control = self._view.control
+        stopped = control.state == "stopping"
+        why = f"the run was stopped after round {record.number}" if stopped else f"round {record.number} was the last"
+        return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why, stopped=stopped)))
 
     # ---- train
 

@@ -99,10 +99,11 @@ class Driver:
         checkpoints: CheckpointStore | None = None,
         *,
         durable: bool = False,
+        stay: bool = False,
     ) -> None:
-        """`durable`: a voter's result reaches the disk before it counts; needs `checkpoints`."""
+        """`durable`: a voter's result reaches the disk before it counts; needs `checkpoints`. `stay`: see `Machine`."""
         self.net = net
-        self.machine = Machine(net.me, instance, durable=durable and checkpoints is not None)
+        self.machine = Machine(net.me, instance, durable=durable and checkpoints is not None, stay=stay)
         self._checkpoints = checkpoints
         self.exit: Exit | None = None
         self.buffers: Buffers | None = None

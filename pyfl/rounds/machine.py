@@ -48,13 +48,19 @@ Input = overlay.Event | Tick | Built | Trained | ResultReady | Staged | Evaluate
 class Machine:
     """One peer's rounds. Not thread-safe: one caller."""
 
-    def __init__(self, me: str, instance: int, *, durable: bool = False) -> None:
-        """`instance`: a number that differs in every life of this peer; `durable`: stage results before they count."""
+    def __init__(self, me: str, instance: int, *, durable: bool = False, stay: bool = False) -> None:
+        """`instance`: a number that differs in every life of this peer; `durable`: stage results before they count.
+
+        `stay`: after the run's end go on as a member that gives its model to whoever comes, until an operator stops the swarm.
+        """
         self.view = View(me, durable=durable)
         self.member = Member(self.view, instance)
         self.coordinator = Coordinator(self.view)
         self._proposal: RunRecord | None = None
+        self._stay = stay
         self._ended_at: float | None = None
+        self._end_seen: tuple[int, int] = (0, 0)
+        self._told_end = False
         self._waited = ("", 0.0)
 
     # ---- entry
@@ -239,19 +245,31 @@ class Machine:
     # ---- the end, and standing still
 
     def _end(self) -> list[Action]:
-        """After the last commit: members without a vote leave at once, voters after them, the coordinator last."""
+        """After the last commit: members without a vote leave at once, voters after them, the coordinator last.
+
+        Those that were told to stay do not, unless the run was stopped.
+        """
         control, record, view = self.view.control, self.view.round, self.view
-        finished, alone = control.state == "finished", self._alone_at_the_end()
+        finished, alone = control.state == "finished", self._alone_at_the_end() and not self._stay
         if record is None or not (finished or alone):
             self._ended_at = None
             return []
-        self._ended_at = self._ended_at if self._ended_at is not None else view.now
+        seen_now = (view.versions.get(CONTROL, 0), self.member.report().progress)  # a model that is still coming in is waited for
+        if self._ended_at is None or seen_now != self._end_seen:
+            self._ended_at, self._end_seen = view.now, seen_now
         waited = view.now - self._ended_at
         if not finished:
             why = f"Round {record.number} was the last, and the committee is gone."
             return self.member.leave(0, why) if waited >= LAST_HOLD_S else []
         if self.member.have.round < record.number and waited < LAST_HOLD_S:
             return []
+        seen: list[Action] = [] if self._told_end or self.member.left else [Observe(events.RunFinished(record.number))]
+        self._told_end = True
+        return seen if self._stay and not control.stopped else seen + self._depart(control, record, waited)
+
+    def _depart(self, control: ControlRecord, record: RoundRecord, waited: float) -> list[Action]:
+        """Leave when it is this peer's turn."""
+        view = self.view
         others = {p for p in view.peers if p not in self.coordinator.roster.suspected}
         voters = others & set(view.voters)
         if view.leading:
@@ -261,8 +279,7 @@ class Machine:
         if stay:
             return []
         code = STOPPED if record.voids >= VOIDS_TO_STOP else 0
-        seen: list[Action] = [] if self.member.left else [Observe(events.RunFinished(record.number))]
-        return seen + self.member.leave(code, control.why)
+        return self.member.leave(code, control.why)
 
     def _alone_at_the_end(self) -> bool:
         """The last round is committed and held here, and the committee went before it could tell this peer that the run is over."""
@@ -284,7 +301,9 @@ class Machine:
         return []
 
     def waiting(self) -> str:
-        """What this peer waits for, by name; empty when it is at work itself."""
+        """What this peer waits for, by name; empty when it is at work itself, or stays after the run's end."""
+        if self._told_end and self.view.control.state == "finished":
+            return ""
         if self.view.ledger_lost or (self.view.leading and not self.coordinator.active):
             return f"a majority of the committee, which is {', '.join(self.view.voters) or 'not known'}"
         mine = self.member.waiting()

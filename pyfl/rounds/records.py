@@ -135,3 +135,5 @@ class ControlRecord(msgspec.Struct, frozen=True):
     kicked: tuple[str, ...] = ()
     by: str = ""
     why: str = ""
+    stopped: bool = False
+    """The run is over because an operator said so: peers that would stay after its end leave as well."""

@@ -82,8 +82,12 @@ class SimulatedSwarm:
         options: NetworkOptions | None = None,
         late: int = 0,
         durable: bool = True,
+        stay: frozenset[int] = frozenset(),
     ) -> None:
-        """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results."""
+        """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results.
+
+        `stay`: those that stay after the run's end.
+        """
         self.network = SimulatedNetwork(seed, options=options)
         self._trainer, self._work_s = trainer, work_s
         self.rounds, self._strategy, self._tiers = rounds, strategy or fedavg(), tiers or rotated(4)
@@ -92,7 +96,7 @@ class SimulatedSwarm:
         self._work: dict[str, float] = {}
         self._indices: dict[str, int] = {}
         self._lives = 0
-        self._durable = durable
+        self._durable, self._stay = durable, stay
         self._stores: dict[Disk, SimulatedCheckpoints] = {}
         self.current: dict[str, SimulatedPeer] = {}
         self.lives: list[SimulatedPeer] = []
@@ -133,7 +137,7 @@ class SimulatedSwarm:
             overlay, worker, lambda _: self._trainer(index), lambda: self.network.now,
             lambda event: self._observe(peer, event), instance=self._lives,
             checkpoints=self._stores.setdefault(overlay.process.disk, SimulatedCheckpoints()) if self._durable else None,
-            durable=self._durable,
+            durable=self._durable, stay=index in self._stay,
         )  # fmt: skip
         worker.driver = peer.driver
         self.current[overlay.me] = peer

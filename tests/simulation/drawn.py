@@ -76,6 +76,8 @@ class DrawnRun:
     rounds: int = ROUNDS
     drivers: Mapping[int, type[Driver]] = field(default_factory=dict[int, "type[Driver]"])
     """Peers that run something else than the honest driver."""
+    stay: frozenset[int] = frozenset()
+    """Peers that stay after the run's end."""
 
     @classmethod
     def of(cls, seed: int) -> DrawnRun:
@@ -122,7 +124,7 @@ class DrawnRun:
         swarm = _Swarm(
             self.seed, self.peers, self.trainer, rounds=self.rounds, strategy=self.strategy, tiers=self.tiers,
             min_contributors=self.min_contributors, deadlines=DEADLINES, late=len(self.late), straggler=self.straggler,
-            options=NetworkOptions(message_loss=self.loss), drivers=self.drivers,
+            options=NetworkOptions(message_loss=self.loss), drivers=self.drivers, stay=self.stay,
         )  # fmt: skip
         self.faults.apply(swarm.network)
         for number, at in enumerate(self.late, start=self.peers - len(self.late)):

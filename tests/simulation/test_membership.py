@@ -15,13 +15,13 @@ from tests.simulation.drawn import UNTIL_S, DrawnRun, Started
 from tests.simulation.invariants import check, committed
 
 
-def quiet(peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0) -> Started:
+def quiet(peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset()) -> Started:
     """A swarm under FedAdam that nothing befalls by itself."""
     nothing: frozenset[int] = frozenset()
     drawn = DrawnRun(
         seed=7, peers=peers, late=(1e6,) * late, strategy=fedadam(), tiers=rotated(2), min_contributors=min_contributors,
         samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=-1, loss=0.0, faults=FaultPlan(()),
-        rounds=rounds,
+        rounds=rounds, stay=stay,
     )  # fmt: skip
     return drawn.start()
 

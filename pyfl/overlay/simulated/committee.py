@@ -112,9 +112,10 @@ class CommitteeKeeper:
         live = size - len(dead)
         wanted = self._options.voters or wanted_voters(live + len(fresh))
         odd = size % 2 == 1
+        voting = live + (leadership.disk in dead)  # a leader that leaves votes until it is gone
         if (
             fresh
-            and live + 1 > (size + 1) // 2
+            and voting + 1 > (size + 1) // 2
             and ((dead if odd else not dead and size < wanted) or (odd and size < wanted and len(fresh) >= 2))
         ):
             disk = self._rng.choice(fresh)
