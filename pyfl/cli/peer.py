@@ -102,7 +102,8 @@ def peer(
 
     ending = run(settings, _teller(as_json, quiet))
     if ending.code == AddressInUse.exit_code:
-        typer.echo(f"error: {ending.why}. {listener(settings.listen)}", err=True)
+        taken = settings.http if ending.why.startswith("http:") else settings.listen
+        typer.echo(f"error: {ending.why}. {listener(taken)}", err=True)
     elif ending.code:
         typer.echo(f"error: {ending.why}" if ending.code < 128 else ending.why, err=True)
     elif not quiet:
