@@ -76,7 +76,7 @@
  */
 int p2p_open(const char *config, size_t config_len, int64_t *node, char *err, size_t err_size);
 
-/* This node's id (33 bytes with the NUL) and the address it really listens on. */
+/* This node's id (33 bytes with the NUL) and the address that the others are told, "ip:port". */
 int p2p_self(int64_t node, char *id, size_t id_size, char *address, size_t address_size);
 
 /* Blocks until there is an event or timeout_ms passed (at most 60000; call with 500 or less so that signals

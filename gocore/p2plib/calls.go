@@ -12,8 +12,8 @@ import (
 	"pyfl/gocore/membership"
 )
 
-// Self is this node's id and the address it really listens on.
-func (n *Node) Self() (PeerID, string) { return n.transport.Self(), n.transport.Addr() }
+// Self is this node's id and the address that the others are told.
+func (n *Node) Self() (PeerID, string) { return n.transport.Self(), n.members.Self().Addr }
 
 // Peers are the live members without this node, sorted by id.
 func (n *Node) Peers() []PeerInfo {

@@ -83,10 +83,8 @@ func (n *watched) read() {
 	}()
 }
 
-func (n *watched) address() string {
-	_, address := n.Self()
-	return address
-}
+// address is where it really listens, whatever it tells the others.
+func (n *watched) address() string { return n.transport.Addr() }
 
 // await returns the first event, past or future, that fits.
 func await[E Event](n *watched, fits func(E) bool) E {

@@ -2,6 +2,7 @@ package p2plib
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"runtime"
 	"testing"
@@ -220,6 +221,20 @@ func TestAnEventThatDoesNotFitStays(t *testing.T) {
 		}
 		if bytes.Contains(encoded, []byte("payload")) {
 			return
+		}
+	}
+}
+
+func TestANodesOwnAddressIsTheOneThatTheOthersAreTold(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		founder := testConfig()
+		founder.Found, founder.Listen = true, listen
+		a := openNode(t, founder)
+		_, own := a.Self()
+		_, port, _ := net.SplitHostPort(a.address())
+		b := openNode(t, testConfig("127.0.0.1:"+port))
+		if seen := await(b, up(a.id)); seen.Address != own {
+			t.Errorf("listening on %s it says %s, and others are told %s", listen, own, seen.Address)
 		}
 	}
 }

@@ -212,7 +212,7 @@ class Overlay(Protocol):
 
     @property
     def address(self) -> str:
-        """The address this peer listens on, `ip:port`."""
+        """The address by which the others know this peer, `ip:port`."""
         ...
 
     def next_event(self, timeout_s: float) -> Event | None:

@@ -112,7 +112,7 @@ class RealOverlay:
 
     @property
     def address(self) -> str:
-        """The address this peer listens on, `ip:port`."""
+        """The address by which the others know this peer, `ip:port`."""
         return self._address
 
     def next_event(self, timeout_s: float) -> Event | None:

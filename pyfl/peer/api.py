@@ -158,7 +158,7 @@ class Peer:
 
     @property
     def address(self) -> str:
-        """Where it listens, `ip:port`: what others join."""
+        """Where others reach it, `ip:port`: what they join."""
         return self._here.net.address
 
     @property
