@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from pyfl import errors, keras, tiers
     from pyfl.apps import App
     from pyfl.peer.api import Peer
+    from pyfl.rounds.early_stopping import EarlyStopping
     from pyfl.rounds.records import Deadlines
     from pyfl.training import Evaluation, RoundInfo, Trainer, TrainResult
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
+    "App", "Deadlines", "EarlyStopping", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
     "strategies", "tiers",
 ]  # fmt: skip
 
@@ -28,6 +29,7 @@ __all__ = [
 _HOMES = {
     "App": "pyfl.apps:App",
     "Deadlines": "pyfl.rounds.records:Deadlines",
+    "EarlyStopping": "pyfl.rounds.early_stopping:EarlyStopping",
     "Evaluation": "pyfl.training:Evaluation",
     "Peer": "pyfl.peer.api:Peer",
     "RoundInfo": "pyfl.training:RoundInfo",

@@ -35,6 +35,8 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         ("round", f"{max(now.round, 0)} of {now.rounds}, epoch {now.epoch}, {now.control}"),
         ("doing", (now.waiting and f"waiting: {with_names(now.waiting, names)}") or now.phase),
         ("model", f"round {now.have}, {short(now.digest)}" if now.have >= 0 else "none yet"),
+        ("ended", now.ended),
+        ("best", f"round {now.best_round}, {now.best_measure} {_number(now.best_value)}" if now.best_round else ""),
         ("accuracy", _number(now.accuracy)),
         ("loss", _number(now.loss)),
         ("coordinator", names.get(now.coordinator) or short(now.coordinator) or "none: an election is on"),
@@ -83,7 +85,7 @@ def rounds(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         return
     rows = (
         (
-            entry.round,
+            f"{entry.round}{' *' if entry.best else ''}",
             entry.epoch,
             "void" if entry.void else len(entry.contributors),
             short(entry.model),

@@ -58,6 +58,14 @@ def peer(
     tiers: Annotated[Text, typer.Option(help="rotated:4, tree:4, star, chain.", rich_help_panel=RUN)] = None,
     min_peers: Annotated[Count, typer.Option(min=1, help="Round 1 opens with so many.", rich_help_panel=RUN)] = None,
     min_contributors: Annotated[Count, typer.Option(min=1, help="A round needs so many updates.", rich_help_panel=RUN)] = None,
+    early_stopping: Annotated[
+        Text,
+        typer.Option(
+            help="End the run when the swarm's metric no longer improves.",
+            metavar="accuracy:patience=5,min_delta=0.001",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     seed: Annotated[Count, typer.Option(help="Of the run.", rich_help_panel=RUN)] = None,
     data: Annotated[
         Text, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE", rich_help_panel=SELF)

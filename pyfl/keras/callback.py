@@ -12,6 +12,7 @@ from pyfl.aggregation import Strategy
 from pyfl.errors import ConfigError, TrainingError
 from pyfl.keras.handover import Handover, Turn
 from pyfl.keras.peers import Flat, RoundLike, RunLike, RunningPeer
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.keras_model import ResidentModel
 from pyfl.training.keras_optimizer import OptimizerState
@@ -51,6 +52,7 @@ class FederatedCallback(keras.callbacks.Callback):
         min_peers: int | None = None,
         min_contributors: int | None = None,
         seed: int | None = None,
+        early_stopping: EarlyStopping | str | None = None,
         optimizer_state: OptimizerState = "reset",
     ) -> None:
         """`rounds`: of a founder, default as many as fit's epochs hold; a joiner adopts the run's.
@@ -65,6 +67,7 @@ class FederatedCallback(keras.callbacks.Callback):
         self._rounds = rounds
         self._run_arguments: dict[str, Any] = {
             "strategy": strategy, "tiers": tiers, "min_peers": min_peers, "min_contributors": min_contributors, "seed": seed,
+            "early_stopping": early_stopping,
         }  # fmt: skip
         self._optimizer_state: OptimizerState = optimizer_state
         self.rounds: list[RoundLike] = []

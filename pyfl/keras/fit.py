@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from pyfl.aggregation import Strategy
 from pyfl.errors import DataError
 from pyfl.keras.peers import Flat, RoundLike, RunningPeer
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.keras_choice import choose_trainer
 from pyfl.training.keras_data import ArrayData, TrainingData, split, training_data
@@ -45,6 +46,7 @@ def fit(
     min_peers: int | None = None,
     min_contributors: int | None = None,
     seed: int | None = None,
+    early_stopping: EarlyStopping | str | None = None,
     optimizer_state: OptimizerState = "reset",
 ) -> Any:
     """Train a compiled Keras model with the swarm, in this thread, until the run's last round; returns its `History`.
@@ -69,7 +71,7 @@ def fit(
     followed = _Followed(trainer, hooks, judge, rounds, verbose not in (0, "0"))
     run = peer.begin(
         followed, rounds=rounds, strategy=strategy, tiers=tiers, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
-        on_round=followed.committed,
+        early_stopping=early_stopping, on_round=followed.committed,
     )  # fmt: skip
     run.work()
     result = run.result()

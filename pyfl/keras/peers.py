@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyfl.aggregation import Strategy
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.layout import Layout
 from pyfl.training.trainer import FlatTrainer
@@ -111,6 +112,7 @@ class RunningPeer(Protocol):
         min_peers: int | None = None,
         min_contributors: int | None = None,
         seed: int | None = None,
+        early_stopping: EarlyStopping | str | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> RunLike:

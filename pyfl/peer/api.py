@@ -20,6 +20,7 @@ from pyfl.peer.run_result import RunResult
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.status import PeerEntry, RoundEntry, Status
 from pyfl.peer.worker import CallerWorker
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.rounds.records import Deadlines
 from pyfl.tiers import Tiers
 from pyfl.training.arrays import from_trainer
@@ -204,6 +205,7 @@ class Peer:
         min_peers: int | None = None,
         min_contributors: int | None = None,
         seed: int | None = None,
+        early_stopping: EarlyStopping | str | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> PeerRun:
@@ -219,9 +221,13 @@ class Peer:
         settings = msgspec.structs.replace(
             self._settings, rounds=rounds, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
             strategy=strategy if isinstance(strategy, str) else None, tiers=tiers if isinstance(tiers, str) else None,
+            early_stopping=early_stopping if isinstance(early_stopping, str) else None,
         )  # fmt: skip
         run = PeerRun(process, worker, cast("FlatTrainer", flat), on_round)
-        plan = RunPlan(settings, run.trainer, None if isinstance(strategy, str) else strategy, None if isinstance(tiers, str) else tiers)
+        plan = RunPlan(
+            settings, run.trainer, None if isinstance(strategy, str) else strategy, None if isinstance(tiers, str) else tiers,
+            None if isinstance(early_stopping, str) else early_stopping,
+        )  # fmt: skip
         self._run, self._on_end = run, on_end
         run.ending, run.crash = self._ending, self._crash  # it may have ended a moment ago
         process.begin(plan)
@@ -237,6 +243,7 @@ class Peer:
         min_peers: int | None = None,
         min_contributors: int | None = None,
         seed: int | None = None,
+        early_stopping: EarlyStopping | str | None = None,
         on_round: OnRound | None = None,
     ) -> RunResult:
         """Train with the swarm until its last round, in this thread; the last committed model and the rounds that led to it.
@@ -247,7 +254,7 @@ class Peer:
         """
         run = self.begin(
             trainer, rounds=rounds, strategy=strategy, tiers=tiers, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
-            on_round=on_round,
+            early_stopping=early_stopping, on_round=on_round,
         )  # fmt: skip
         run.work()
         return run.result()

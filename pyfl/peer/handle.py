@@ -63,7 +63,7 @@ class Handle:
     def _take_status(self) -> Status:
         view, member = self._driver.machine.view, self._driver.machine.member
         run, record = view.run, view.round
-        last = view.history.rounds[-1] if view.history.rounds else None
+        last, best = view.history.rounds[-1] if view.history.rounds else None, view.history.best
         return Status(
             peer=self._net.me, name=self._settings.name, address=self._net.address, version=pyfl.__version__,
             run=run.run if run else "", app=run.app if run else "", rounds=run.rounds if run else 0,
@@ -74,6 +74,8 @@ class Handle:
             uptime_s=time.monotonic() - self._began, counters=self._counters(), http=resolved(self._http, self._net.address),
             doing=self._phase(self._net.me), samples=self._local.samples, committed_at=self._local.committed_at,
             contributors=last.contributors if last else (),
+            best_round=best.round if best else 0, best_value=best.value if best else None, best_measure=best.measure if best else "",
+            ended=view.control.why if view.control.state == "finished" else "",
         )  # fmt: skip
 
     def _counters(self) -> dict[str, float]:
@@ -123,7 +125,8 @@ class Handle:
 
     def _take_rounds(self) -> list[RoundEntry]:
         history = self._driver.machine.view.history
-        return [RoundEntry(*(getattr(r, name) for name in r.__struct_fields__)) for r in history.rounds]
+        best = history.best.round if history.best else 0
+        return [RoundEntry(*(getattr(r, name) for name in r.__struct_fields__), best=r.round == best > 0) for r in history.rounds]
 
     # ---- everyone else's side
 

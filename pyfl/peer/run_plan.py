@@ -10,6 +10,8 @@ from pyfl.apps import App, load_app
 from pyfl.errors import AppError, RefusedBySwarm
 from pyfl.peer.settings import PeerSettings
 from pyfl.rounds.buffers import Buffers
+from pyfl.rounds.early_stopping import EarlyStopping
+from pyfl.rounds.early_stopping import parse as parse_early_stopping
 from pyfl.rounds.records import RunRecord
 from pyfl.tiers import Tiers
 from pyfl.tiers import parse as parse_tiers
@@ -26,14 +28,20 @@ class RunPlan:
     """Raises `PyflError`s for settings that cannot be understood, as soon as it is made."""
 
     def __init__(
-        self, settings: PeerSettings, trainer: FlatTrainer | None, strategy: Strategy | None = None, tiers: Tiers | None = None
+        self,
+        settings: PeerSettings,
+        trainer: FlatTrainer | None,
+        strategy: Strategy | None = None,
+        tiers: Tiers | None = None,
+        early_stopping: EarlyStopping | None = None,
     ) -> None:
-        """`strategy` and `tiers` as values are used instead of the settings' texts."""
+        """`strategy`, `tiers` and `early_stopping` as values are used instead of the settings' texts."""
         self._settings, self._trainer = settings, trainer
         self._options = settings.app_options()
         self._app: App | None = load_app(settings.app).with_options(self._options) if settings.app and trainer is None else None
         self._strategy = strategy or (parse_strategy(settings.strategy) if settings.strategy else None)
         self._tiers = tiers or (parse_tiers(settings.tiers) if settings.tiers else None)
+        self._early_stopping = early_stopping or (parse_early_stopping(settings.early_stopping) if settings.early_stopping else None)
         self._me = ""
         self._guess: FlatTrainer | None = None
 
@@ -78,6 +86,7 @@ class RunPlan:
             voters=settings.voters,
             seed=seed,
             deadlines=settings.deadlines,
+            early_stopping=self._early_stopping,
         )
 
     def build(self, run: RunRecord) -> FlatTrainer:
@@ -116,6 +125,7 @@ class RunPlan:
             "min-peers": (settings.min_peers, run.min_peers),
             "min-contributors": (settings.min_contributors, run.min_contributors),
             "seed": (settings.seed, run.seed),
+            "early-stopping": (self._early_stopping, run.early_stopping),
         }
         lines = [f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in given.items() if ours is not None and ours != theirs]
         if self._trainer is None and (self._app is None or self._app.name == run.app):

@@ -7,6 +7,7 @@ import msgspec
 from pyfl.errors import ConfigError
 from pyfl.peer.http_address import LABEL as HTTP_LABEL
 from pyfl.peer.http_address import parse as parse_http
+from pyfl.rounds.early_stopping import parse as parse_early_stopping
 from pyfl.rounds.records import Deadlines
 
 __all__ = ["PeerSettings"]
@@ -38,6 +39,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int | None = None
     min_peers: int | None = None
     min_contributors: int | None = None
+    early_stopping: str | None = None
+    """As `accuracy:patience=5,min_delta=0.001`."""
     seed: int | None = None
     expect: int = 0
     voters: int = 0
@@ -67,6 +70,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `ConfigError` for a value that no peer can have."""
         if self.durability not in ("full", "relaxed"):
             raise ConfigError(f"durability is {self.durability!r}; expected full (voters fsync before a commit) or relaxed")
+        if self.early_stopping is not None:
+            parse_early_stopping(self.early_stopping)
         if self.http:
             parse_http(self.http)
         if HTTP_LABEL in self.labels:

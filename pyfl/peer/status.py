@@ -36,6 +36,9 @@ class PeerEntry(msgspec.Struct, frozen=True):
 class RoundEntry(Committed, frozen=True):
     """A committed round, as the history has it."""
 
+    best: bool = False
+    """The best of all committed rounds by the swarm's metric."""
+
 
 class Status(msgspec.Struct, frozen=True):
     """Where this peer and, as far as it knows, the swarm stands."""
@@ -71,6 +74,13 @@ class Status(msgspec.Struct, frozen=True):
     """When this peer saw the last commit, Unix time."""
     contributors: tuple[str, ...] = ()
     """Whose updates are in the last committed round."""
+    best_round: int = 0
+    """The best committed round by the swarm's metric; 0 before one was measured."""
+    best_value: float | None = None
+    best_measure: str = ""
+    """What that value is: accuracy, held-out loss, or training loss where nothing is held out."""
+    ended: str = ""
+    """Why the run is over; empty while it goes on."""
 
 
 class TrainedRound(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from pyfl.overlay.protocol import Write
 from pyfl.rounds import drafts
 from pyfl.rounds.actions import Action, Barrier, Observe, Propose
 from pyfl.rounds.deadlines import Recent, bounded
+from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
 from pyfl.rounds.messages import Accuse, Held, Report
 from pyfl.rounds.records import CONTROL, ROUND, RUN, RoundRecord, RunRecord
@@ -197,7 +198,8 @@ class Coordinator:
         return self._commit(drafts.commit(record, held, sorted(holders), [], 0.0))
 
     def _commit(self, record: RoundRecord) -> list[Action]:
-        history = self._view.history.after(drafts.committed_entry(record))
+        rule = self._view.run.early_stopping if self._view.run else None
+        history = self._view.history.after(drafts.committed_entry(record), rule)
         return self._write((ROUND, record), (HISTORY, history))
 
     def _after_commit(self, run: RunRecord, record: RoundRecord) -> list[Action]:
@@ -205,10 +207,13 @@ class Coordinator:
         if control.state == "finished":
             return []
         if record.number >= run.rounds or control.state == "stopping":
-            return self._finish(record)
+            return self._finish(record, f"round {record.number} was the last")
         if record.voids >= VOIDS_TO_STOP:
             why = f"{record.voids} rounds in a row, up to {record.number}, had no usable result"
             return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why)))
+        early = enough(view.history.best, run.early_stopping)
+        if early:
+            return self._finish(record, early)
         if control.state == "paused" or not self._settled():
             return []
         self.roster.forgive()
@@ -222,7 +227,7 @@ class Coordinator:
         deadline = self._trainings.deadline(2.0, limits.train_floor_s, limits.train_ceiling_s)
         return self._write((ROUND, drafts.open_round(run, record, expected & set(view.live()), deadline)))
 
-    def _finish(self, record: RoundRecord) -> list[Action]:
+    def _finish(self, record: RoundRecord, why: str) -> list[Action]:
         """After the last commit everyone expected is given time to hold it."""
         limits = (self._view.run or _impossible()).deadlines
         self._finishing = self._finishing if self._finishing is not None else self._view.now
@@ -232,7 +237,7 @@ class Coordinator:
             return []
         control = self._view.control
         stopped = control.state == "stopping"
-        why = f"the run was stopped after round {record.number}" if stopped else f"round {record.number} was the last"
+        why = f"the run was stopped after round {record.number}" if stopped else why
         return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why, stopped=stopped)))
 
     # ---- train

@@ -92,6 +92,7 @@ def commit(record: RoundRecord, held: Held, holders: Sequence[str], scores: Sequ
     return replace(
         record, phase="committed", holders=tuple(sorted(holders)), model=held.model, state=held.state,
         contributors=tuple(m.peer for m in record.members if m.samples), accuracy=accuracy, loss=loss, reduce_s=reduce_s, voids=0,
+        scored=samples > 0,
     )  # fmt: skip
 
 
@@ -107,5 +108,5 @@ def committed_entry(record: RoundRecord) -> Committed:
     """The history's line for a committed round."""
     return Committed(
         record.number, record.epoch, record.model, record.state, record.contributors, record.void, record.accuracy, record.loss,
-        record.train_s, record.reduce_s,
+        record.train_s, record.reduce_s, record.scored,
     )  # fmt: skip

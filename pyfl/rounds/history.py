@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pyfl.rounds.early_stopping import Best, EarlyStopping, follow
+
 __all__ = ["HISTORY", "HISTORY_ROUNDS", "Committed", "HistoryRecord"]
 
 HISTORY = "history/swarm"
@@ -23,13 +25,16 @@ class Committed(msgspec.Struct, frozen=True):
     loss: float | None = None
     train_s: float = 0.0
     reduce_s: float = 0.0
+    scored: bool = False
+    """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
 
 
 class HistoryRecord(msgspec.Struct, frozen=True):
-    """The last 16 committed rounds, oldest first."""
+    """The last 16 committed rounds, oldest first, and the best of all of them."""
 
     rounds: tuple[Committed, ...] = ()
+    best: Best | None = None
 
-    def after(self, committed: Committed) -> HistoryRecord:
-        """With one more round, and the oldest forgotten."""
-        return HistoryRecord((*self.rounds, committed)[-HISTORY_ROUNDS:])
+    def after(self, committed: Committed, rule: EarlyStopping | None = None) -> HistoryRecord:
+        """With one more round, and the oldest forgotten. `rule`: the run's, which says what better means."""
+        return HistoryRecord((*self.rounds, committed)[-HISTORY_ROUNDS:], follow(self.best, committed, rule))

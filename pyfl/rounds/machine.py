@@ -31,6 +31,7 @@ from pyfl.rounds.actions import (
     TransferEnded,
 )  # fmt: skip
 from pyfl.rounds.coordinator import VOIDS_TO_STOP, Coordinator
+from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.member import Member
 from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 from pyfl.rounds.screening import screen
@@ -284,7 +285,9 @@ class Machine:
     def _alone_at_the_end(self) -> bool:
         """The last round is committed and held here, and the committee went before it could tell this peer that the run is over."""
         record, run = self.view.round, self.view.run
-        if record is None or run is None or record.phase != "committed" or record.number < run.rounds:
+        if record is None or run is None or record.phase != "committed":
+            return False
+        if record.number < run.rounds and not enough(self.view.history.best, run.early_stopping):
             return False
         return self.view.ledger_lost and self.member.have.round >= record.number
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pyfl.aggregation import Strategy
 from pyfl.aggregation.fixedpoint import ZERO
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.layout import Layout
 
@@ -67,6 +68,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     options: dict[str, str] = {}
     deadlines: Deadlines = Deadlines()
     format: int = 1
+    early_stopping: EarlyStopping | None = None
 
 
 def pack_exponents(exponents: tuple[int, ...]) -> bytes:
@@ -122,6 +124,8 @@ class RoundRecord(msgspec.Struct, frozen=True):
     loss: float | None = None
     train_s: float = 0.0
     reduce_s: float = 0.0
+    scored: bool = False
+    """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
 
     def member(self, peer: str) -> Member | None:
         """A peer's entry, if it is a member."""

@@ -14,6 +14,7 @@ from pyfl.overlay.simulated import NetworkOptions, SimulatedNetwork, SimulatedOv
 from pyfl.overlay.simulated.raft import Disk
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.driver import Driver
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.rounds.machine import Input
 from pyfl.rounds.records import Deadlines, RunRecord
 from pyfl.simulation.disk import SimulatedCheckpoints
@@ -83,6 +84,7 @@ class SimulatedSwarm:
         late: int = 0,
         durable: bool = True,
         stay: frozenset[int] = frozenset(),
+        early_stopping: EarlyStopping | None = None,
     ) -> None:
         """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results.
 
@@ -96,7 +98,7 @@ class SimulatedSwarm:
         self._work: dict[str, float] = {}
         self._indices: dict[str, int] = {}
         self._lives = 0
-        self._durable, self._stay = durable, stay
+        self._durable, self._stay, self._early_stopping = durable, stay, early_stopping
         self._stores: dict[Disk, SimulatedCheckpoints] = {}
         self.current: dict[str, SimulatedPeer] = {}
         self.lives: list[SimulatedPeer] = []
@@ -159,7 +161,7 @@ class SimulatedSwarm:
         return RunRecord(
             run=f"{self._seed:016x}", app="simulated", layout=trainer.layout, model=model, state=state, strategy=self._strategy,
             tiers=self._tiers, rounds=self.rounds, min_peers=self.min_peers, min_contributors=self._min_contributors,
-            seed=self._seed, deadlines=self._deadlines,
+            seed=self._seed, deadlines=self._deadlines, early_stopping=self._early_stopping,
         )  # fmt: skip
 
     def handle(self, overlay: SimulatedOverlay, event: object) -> None:

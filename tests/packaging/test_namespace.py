@@ -12,7 +12,7 @@ import pyfl
 
 def test_the_public_names_are_these() -> None:
     names = [
-        "App", "Deadlines", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
+        "App", "Deadlines", "EarlyStopping", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
         "strategies", "tiers",
     ]  # fmt: skip
     assert pyfl.__all__ == names

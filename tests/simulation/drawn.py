@@ -14,6 +14,7 @@ from pyfl.apps.onehot import OneHotTrainer
 from pyfl.overlay.simulated import NetworkOptions, SimulatedOverlay
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.rounds.driver import Driver
+from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.rounds.records import ControlRecord, Deadlines
 from pyfl.simulation import SimulatedSwarm
 from pyfl.tiers import Tiers, chain, direct, rotated, star, tree
@@ -78,6 +79,7 @@ class DrawnRun:
     """Peers that run something else than the honest driver."""
     stay: frozenset[int] = frozenset()
     """Peers that stay after the run's end."""
+    early_stopping: EarlyStopping | None = None
 
     @classmethod
     def of(cls, seed: int) -> DrawnRun:
@@ -125,6 +127,7 @@ class DrawnRun:
             self.seed, self.peers, self.trainer, rounds=self.rounds, strategy=self.strategy, tiers=self.tiers,
             min_contributors=self.min_contributors, deadlines=DEADLINES, late=len(self.late), straggler=self.straggler,
             options=NetworkOptions(message_loss=self.loss), drivers=self.drivers, stay=self.stay,
+            early_stopping=self.early_stopping,
         )  # fmt: skip
         self.faults.apply(swarm.network)
         for number, at in enumerate(self.late, start=self.peers - len(self.late)):
