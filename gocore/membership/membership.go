@@ -141,11 +141,8 @@ func advertised(listens, wanted string) (*net.TCPAddr, error) {
 		return nil, fmt.Errorf("advertise %q: %q is not an IP address", wanted, host)
 	}
 	if ip == nil || ip.IsUnspecified() {
-		private, err := sockaddr.GetPrivateIP()
-		if err != nil || private == "" {
-			private = "127.0.0.1"
-		}
-		ip = net.ParseIP(private)
+		listening, _, _ := net.SplitHostPort(listens)
+		ip = privateIP(net.ParseIP(listening).To4() != nil)
 	}
 	number, err := strconv.Atoi(port)
 	if err != nil {
@@ -159,6 +156,19 @@ func advertised(listens, wanted string) (*net.TCPAddr, error) {
 		ip = v4
 	}
 	return &net.TCPAddr{IP: ip, Port: number}, nil
+}
+
+// privateIP is this machine's address in its own network. A socket on 0.0.0.0 takes IPv4 alone, so that
+// an IPv6 address would lead nobody to it.
+func privateIP(onlyIPv4 bool) net.IP {
+	found, err := sockaddr.GetPrivateInterfaces()
+	if err == nil && onlyIPv4 {
+		found, _ = sockaddr.FilterIfByType(found, sockaddr.TypeIPv4)
+	}
+	if err != nil || len(found) == 0 {
+		return net.IPv4(127, 0, 0, 1)
+	}
+	return *(*sockaddr.ToIPAddr(found[0].SockAddr)).NetIP()
 }
 
 // emit runs under the lock.

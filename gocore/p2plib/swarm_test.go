@@ -236,5 +236,10 @@ func TestANodesOwnAddressIsTheOneThatTheOthersAreTold(t *testing.T) {
 		if seen := await(b, up(a.id)); seen.Address != own {
 			t.Errorf("listening on %s it says %s, and others are told %s", listen, own, seen.Address)
 		}
+		conn, err := net.Dial("tcp", own)
+		if err != nil {
+			t.Fatalf("listening on %s it tells others an address that leads nowhere: %v", listen, err)
+		}
+		_ = conn.Close()
 	}
 }
