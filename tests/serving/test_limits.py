@@ -105,6 +105,17 @@ def test_a_body_that_does_not_come_is_given_up(peer: FakePeer, path: str) -> Non
     assert peer.controlled == []
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 100000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("token", ["", TOKEN])
+def test_a_refused_request_whose_body_was_not_read_ends_its_connection(peer: FakePeer, length: str, token: str) -> None:
+    """Else the server would go on reading what nobody wants."""
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: text/plain\r\n{length}\r\n\r\n"
+    with served(peer) as server:
+        answer = answer_to(server, head.encode())
+    assert answer.startswith(b"HTTP/1.1 415" if token else b"HTTP/1.1 401")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
 def test_headers_longer_than_any_are_refused(peer: FakePeer) -> None:
     with served(peer) as server:
         assert answer_to(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000)[:12] in (b"HTTP/1.1 400", b"")
