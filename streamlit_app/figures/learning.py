@@ -90,7 +90,8 @@ def class_map_height(peers: int) -> int:
 def class_map(locals_: Mapping[str, Local], names: Mapping[str, str], ink: Ink, *, dark: bool) -> dict[str, Any]:
     """Samples of each class at each peer, as a heat map."""
     peers = sorted((peer for peer in locals_ if locals_[peer].classes), key=lambda peer: names.get(peer, peer), reverse=True)
-    classes = list(dict.fromkeys(name for peer in peers for name in locals_[peer].classes))  # in the order of the app
+    found = dict.fromkeys(name for peer in peers for name in locals_[peer].classes)  # each peer's are in the order of the app
+    classes = sorted(found, key=lambda name: int(name) if name.isdecimal() else 0)
     cells = [[column, row, locals_[peer].classes.get(name, 0)] for row, peer in enumerate(peers) for column, name in enumerate(classes)]
     most = max((cell[2] for cell in cells), default=1)
     scale = ["#16202c", "#1d4f80", "#3a8fdc", "#a9d4ff"] if dark else ["#f1f5fa", "#b9d6f2", "#5a9fdd", "#1b5ea8"]
