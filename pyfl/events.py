@@ -131,6 +131,8 @@ class RoundCommitted(msgspec.Struct, frozen=True, tag_field="event", tag="round_
     loss: float | None
     train_s: float
     reduce_s: float
+    scored: bool = False
+    """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
 
 
 class ModelInstalled(msgspec.Struct, frozen=True, tag_field="event", tag="model_installed"):

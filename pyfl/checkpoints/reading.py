@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from pyfl.checkpoints.best import BEST, checkpoint_name, read_mark
 from pyfl.checkpoints.store import MODEL, Saved
 from pyfl.errors import CheckpointError
 from pyfl.wire import digests
 
-__all__ = ["newest_checkpoint", "read_checkpoint"]
+__all__ = ["best_checkpoint", "newest_checkpoint", "read_checkpoint"]
 
 
 def newest_checkpoint(directory: Path) -> tuple[Saved, NDArray[np.float32]]:
@@ -32,6 +33,33 @@ def newest_checkpoint(directory: Path) -> tuple[Saved, NDArray[np.float32]]:
     raise CheckpointError(
         f"There is no committed model in {directory}; expected checkpoints/round-000001.safetensors with a .json beside it.{wrong} "
         "A peer writes one with every round that it commits; name its data directory, or a file."
+    )
+
+
+def best_checkpoint(directory: Path) -> tuple[Saved, NDArray[np.float32]]:
+    """The model of the swarm's best round, of a peer's data directory or of a folder of several.
+
+    Raises `CheckpointError` when no round was measured, or no peer here has held that round's model.
+    """
+    marks = [*directory.glob(f"checkpoints/{BEST}"), *directory.glob(f"*/checkpoints/{BEST}"), *directory.glob(BEST)]
+    missed = ""
+    for path in sorted(marks):
+        mark = read_mark(path.parent)
+        if mark is None:
+            continue
+        checkpoint = path.parent / f"{checkpoint_name(mark.round)}.json"
+        if checkpoint.exists():
+            saved, model = read_checkpoint(checkpoint)
+            if saved.model == mark.model:
+                return saved, model
+        missed = (
+            f"The swarm's best round is {mark.round}, with {mark.measure} {mark.value:.4g}, and its model is not in {path.parent}: this "
+            "peer was not there then, or its checkpoint was lost. Ask in another peer's data directory, or for the newest."
+        )
+    raise CheckpointError(
+        missed
+        or f"There is no best round in {directory}; expected checkpoints/{BEST}. A peer writes it with the first round that has an "
+        "accuracy or a loss; leave --best out for the newest model."
     )
 
 

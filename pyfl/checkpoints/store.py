@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from pyfl.checkpoints.best import BEST, BestMark, checkpoint_name, read_mark
 from pyfl.errors import CheckpointError
 from pyfl.wire import digests
 
@@ -54,9 +55,11 @@ class CheckpointStore:
 
     def __init__(self, directory: Path, *, durable: bool, warn: Callable[[str], None]) -> None:
         self._directory, self._durable, self._warn = directory, durable, warn
+        self._best: BestMark | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._sweep()
+            self._best = self._marked()
         except OSError as error:
             raise CheckpointError(f"{directory} cannot be used for checkpoints: {error}. Choose another --data-dir.") from error
 
@@ -69,7 +72,29 @@ class CheckpointStore:
                 if _numbers(path.stem) and not path.with_suffix(_SIDECAR).exists():
                     path.unlink()
 
+    def _marked(self) -> BestMark | None:
+        try:
+            return read_mark(self._directory)
+        except CheckpointError as error:
+            path = self._directory / BEST
+            self._replace(path, path.with_name(path.name + ".corrupt"))
+            self._warn(f"{error} It is set aside as .corrupt.")
+            return None
+
     # ---- writing
+
+    def pin(self, mark: BestMark) -> None:
+        """This is the swarm's best round now: its checkpoint is kept until another is better. Call it after `commit` of that round."""
+        if mark == self._best:
+            return
+        path = self._directory / BEST
+        try:
+            self._put(path, mark)
+            self._sync_directory()
+        except OSError as error:
+            self._discard(self._temporary(path))
+            raise CheckpointError(f"{path} could not be written: {error}. Expected room for it; make room.") from error
+        self._best = mark
 
     def stage(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep an uncommitted result; an earlier epoch's is removed after this one is safe. False if memory has moved on meanwhile."""
@@ -81,14 +106,16 @@ class CheckpointStore:
 
     def commit(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep a committed model: the staged one if it is the same, else written anew. False if memory has moved on meanwhile."""
-        name, staged_name = f"round-{saved.round:06d}", f"staged-{saved.round}-{saved.epoch}"
+        name, staged_name = checkpoint_name(saved.round), f"staged-{saved.round}-{saved.epoch}"
         staged = self._sidecar(staged_name)
         same = staged is not None and (staged.model, staged.state) == (saved.model, saved.state)
         if not (same and self._adopt(staged_name, name, saved)) and not self._write(name, saved, model, state):
             return False
         self._remove_staged(lambda other: other[0] <= saved.round)
+        best = checkpoint_name(self._best.round) if self._best and self._best.run == saved.run else ""
         for old in self._found("round")[KEPT:]:
-            self._remove(old)
+            if old != best:
+                self._remove(old)
         return True
 
     def _adopt(self, staged: str, name: str, saved: Saved) -> bool:
@@ -128,9 +155,11 @@ class CheckpointStore:
         return True
 
     def _put_sidecar(self, name: str, saved: Saved) -> None:
-        path = self._path(name, _SIDECAR)
+        self._put(self._path(name, _SIDECAR), saved)
+
+    def _put(self, path: Path, value: msgspec.Struct) -> None:
         temporary = self._temporary(path)
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
         self._sync_file(temporary)
         self._replace(temporary, path)
 

@@ -10,7 +10,7 @@ import typer
 from pyfl.cli.data_directory import DataDir
 from pyfl.cli.observe import AsJson
 from pyfl.cli.output import print_json, short
-from pyfl.cli.predict import AppAgain, CheckpointFile, committed
+from pyfl.cli.predict import AppAgain, Best, CheckpointFile, committed
 from pyfl.cli.quiet_framework import start_quietly
 
 __all__ = ["export"]
@@ -22,12 +22,13 @@ def export(
         str | None, typer.Option("--format", help="keras, savedmodel or safetensors; default: by OUT's ending.", metavar="FORMAT")
     ] = None,
     checkpoint: CheckpointFile = None,
+    best: Best = False,
     data_dir: DataDir = None,
     app: AppAgain = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the newest committed model for other programs. Needs no running peer."""
-    saved, weights, its_app = committed(checkpoint, data_dir, app)
+    saved, weights, its_app = committed(checkpoint, data_dir, app, best=best)
     start_quietly()
 
     from pyfl.apps.exporting import ENDINGS

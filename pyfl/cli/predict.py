@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from pyfl.apps import App
     from pyfl.checkpoints import Saved
 
-__all__ = ["AppAgain", "CheckpointFile", "committed", "predict"]
+__all__ = ["AppAgain", "Best", "CheckpointFile", "committed", "predict"]
 
 CheckpointFile = Annotated[
     Path | None, typer.Option("--checkpoint", help="A checkpoint instead of a data directory's newest.", metavar="FILE")
 ]
+Best = Annotated[bool, typer.Option("--best", help="The swarm's best round, by its metric, instead of the newest.")]
 AppAgain = Annotated[
     str | None, typer.Option("--app", help="The app that makes the model, where the checkpoint names none.", metavar="APP")
 ]
@@ -31,6 +32,7 @@ AppAgain = Annotated[
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures: PNG, JPEG, WEBP, GIF, BMP, TIFF.", metavar="IMAGE...")],
     checkpoint: CheckpointFile = None,
+    best: Best = False,
     data_dir: DataDir = None,
     app: AppAgain = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to tell.")] = 3,
@@ -39,7 +41,7 @@ def predict(
 ) -> None:
     """Ask the newest committed model what pictures show. Needs no running peer."""
     pictures = [(path, _read(path)) for path in images]
-    saved, weights, its_app = committed(checkpoint, data_dir, app)
+    saved, weights, its_app = committed(checkpoint, data_dir, app, best=best)
     start_quietly()
 
     from pyfl.apps.committed import rebuild
@@ -52,8 +54,8 @@ def predict(
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
         if as_json:
-            best = guesses[0]
-            answer = {"image": str(path), "class": best.name, "label": best.label, "confidence": best.probability}
+            likeliest = guesses[0]
+            answer = {"image": str(path), "class": likeliest.name, "label": likeliest.label, "confidence": likeliest.probability}
             told = [{"class": guess.name, "label": guess.label, "probability": guess.probability} for guess in guesses]
             print_json({**answer, "top": told, "round": saved.round, "digest": saved.model})
         else:
@@ -62,12 +64,19 @@ def predict(
         typer.echo(f"(round {saved.round}, model {short(saved.model)})", err=True)
 
 
-def committed(checkpoint: Path | None, data_dir: Path | None, app: str | None) -> tuple[Saved, NDArray[Any], App | None]:
+def committed(
+    checkpoint: Path | None, data_dir: Path | None, app: str | None, *, best: bool = False
+) -> tuple[Saved, NDArray[Any], App | None]:
     """The checkpoint that is meant, its weights, and the app if one was named."""
     from pyfl.apps import load_app
-    from pyfl.checkpoints import newest_checkpoint, read_checkpoint
+    from pyfl.checkpoints import best_checkpoint, newest_checkpoint, read_checkpoint
 
-    saved, weights = read_checkpoint(checkpoint) if checkpoint else newest_checkpoint(find_data_dir(data_dir))
+    if checkpoint is not None:
+        if best:
+            raise typer.BadParameter("give either --checkpoint FILE or --best", param_hint="--best")
+        saved, weights = read_checkpoint(checkpoint)
+    else:
+        saved, weights = (best_checkpoint if best else newest_checkpoint)(find_data_dir(data_dir))
     return saved, weights, load_app(app) if app else None
 
 

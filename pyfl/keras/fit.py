@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from pyfl.aggregation import Strategy
 from pyfl.errors import DataError
-from pyfl.keras.peers import Flat, RoundLike, RunningPeer
+from pyfl.keras.peers import Flat, ResultLike, RoundLike, RunningPeer
 from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.keras_choice import choose_trainer
@@ -20,6 +21,8 @@ from pyfl.training.tensorflow_runtime import import_keras
 from pyfl.training.trainer import Evaluation, RoundInfo, TrainOutcome
 
 __all__ = ["fit"]
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -47,6 +50,7 @@ def fit(
     min_contributors: int | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | str | None = None,
+    restore_best_weights: bool = False,
     optimizer_state: OptimizerState = "reset",
 ) -> Any:
     """Train a compiled Keras model with the swarm, in this thread, until the run's last round; returns its `History`.
@@ -55,6 +59,10 @@ def fit(
     the commit, with the committed weights in the model. History has `loss` and the model's metrics (this peer's training; NaN in a round
     that it did not train in), `val_...` (the committed model on this peer's validation data), `round`, `contributors` (how many), and
     `digest`; where held-out data was evaluated by the swarm, `swarm_loss`. `history.training_loop` says which loop trained, and why.
+
+    `early_stopping` ends the run when the swarm's metric no longer improves (`pyfl.EarlyStopping`, or its text); `history.best_round` is
+    the best round by it. With `restore_best_weights` the model ends with that round's weights instead of the last's; a peer that came
+    after it, or fetched it later, has the best of those that it saw, and a warning says so.
 
     A callback that sets `model.stop_training` has this peer leave the swarm after the round. The model ends with the last committed
     weights. `optimizer_state` "keep" carries the optimizer's slots over the rounds. Raises `TrainingError` (not compiled), `DataError`,
@@ -71,14 +79,29 @@ def fit(
     followed = _Followed(trainer, hooks, judge, rounds, verbose not in (0, "0"))
     run = peer.begin(
         followed, rounds=rounds, strategy=strategy, tiers=tiers, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
-        early_stopping=early_stopping, on_round=followed.committed,
+        early_stopping=early_stopping, keep_best=restore_best_weights, on_round=followed.committed,
     )  # fmt: skip
     run.work()
     result = run.result()
-    followed.load(result.flat)
+    followed.load(_wanted(result) if restore_best_weights else result.flat)
     history = followed.finish()
+    history.best_round = result.best.round if result.best else None
     history.training_loop = f"model.fit, since {reason}" if reason else "fast"
     return history
+
+
+def _wanted(result: ResultLike) -> Flat:
+    """The best weights that there are here, with a warning where the swarm had better ones."""
+    best, kept = result.best, result.kept
+    if kept is None:
+        log.warning("No round that this peer saw has a metric of the swarm, so the model has the last round's weights and not the best's.")
+        return result.flat
+    if best is not None and best.round != kept.round:
+        log.warning(
+            "The swarm's best is %s, which this peer did not see as it was committed; the model has the weights of round %d, the best that "
+            "it saw. Those of round %d are in the checkpoints of peers that were there.", best, kept.round, best.round,
+        )  # fmt: skip
+    return kept.flat
 
 
 def _data(

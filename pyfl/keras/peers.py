@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyfl.aggregation import Strategy
-from pyfl.rounds.early_stopping import EarlyStopping
+from pyfl.rounds.early_stopping import Best, EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.layout import Layout
 from pyfl.training.trainer import FlatTrainer
 
-__all__ = ["OnRound", "RoundLike", "RunLike", "RunningPeer"]
+__all__ = ["OnRound", "ResultLike", "RoundLike", "RunLike", "RunningPeer"]
 
 Flat = NDArray[np.float32]
 
@@ -51,6 +51,20 @@ class RoundLike(Protocol):
 OnRound = Callable[[RoundLike, Flat], bool | None]
 
 
+class KeptLike(Protocol):
+    """The weights of a committed round."""
+
+    @property
+    def round(self) -> int:
+        """Which."""
+        ...
+
+    @property
+    def flat(self) -> Flat:
+        """float32[P]."""
+        ...
+
+
 class ResultLike(Protocol):
     """A finished run."""
 
@@ -62,6 +76,16 @@ class ResultLike(Protocol):
     @property
     def flat(self) -> Flat:
         """The last committed model."""
+        ...
+
+    @property
+    def best(self) -> Best | None:
+        """The swarm's best round."""
+        ...
+
+    @property
+    def kept(self) -> KeptLike | None:
+        """The best round that this peer saw."""
         ...
 
 
@@ -115,6 +139,7 @@ class RunningPeer(Protocol):
         early_stopping: EarlyStopping | str | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
+        keep_best: bool = False,
     ) -> RunLike:
         """Take part in the run."""
         ...

@@ -208,9 +208,11 @@ class Peer:
         early_stopping: EarlyStopping | str | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
+        keep_best: bool = False,
     ) -> PeerRun:
         """Take part in the run: for adapters that give it a thread of their own by `PeerRun.work`; others call `run` or `fit`.
 
+        `keep_best`: the result has the weights of the best round that this peer saw.
         `on_end` is called in the peer's own thread when it has left the swarm.
         """
         process, worker = self._here, self._worker
@@ -223,7 +225,7 @@ class Peer:
             strategy=strategy if isinstance(strategy, str) else None, tiers=tiers if isinstance(tiers, str) else None,
             early_stopping=early_stopping if isinstance(early_stopping, str) else None,
         )  # fmt: skip
-        run = PeerRun(process, worker, cast("FlatTrainer", flat), on_round)
+        run = PeerRun(process, worker, cast("FlatTrainer", flat), on_round, keep_best=keep_best)
         plan = RunPlan(
             settings, run.trainer, None if isinstance(strategy, str) else strategy, None if isinstance(tiers, str) else tiers,
             None if isinstance(early_stopping, str) else early_stopping,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyfl.errors import MajorityLost, PeerNotReady, PyflError, RefusedBySwarm, RunFailed, SwarmUnreachable
 from pyfl.events import ModelInstalled, ObservedEvent, RoundCommitted, TrainingEnded
 from pyfl.peer.process import MAJORITY_LOST, REFUSED, UNREACHABLE, Ending, Process
-from pyfl.peer.run_result import CommittedRound, RunResult
+from pyfl.peer.run_result import CommittedRound, KeptModel, RunResult
 from pyfl.peer.worker import CallerWorker
+from pyfl.rounds.early_stopping import Best, follow
+from pyfl.rounds.history import Committed
 from pyfl.training.layout import Layout
 from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, TrainOutcome, read_only
-
-if TYPE_CHECKING:
-    from pyfl.rounds.history import Committed
+from pyfl.wire import digests
 
 __all__ = ["OnRound", "PeerRun", "error_of"]
 
@@ -39,7 +38,13 @@ class TrainerFailed(Exception):
 class PeerRun:
     """Made by `Peer.begin`. `work` belongs to one thread, `observe` to the peer's loop, the rest to anyone."""
 
-    def __init__(self, process: Process, worker: CallerWorker, trainer: FlatTrainer, on_round: OnRound | None) -> None:
+    def __init__(
+        self, process: Process, worker: CallerWorker, trainer: FlatTrainer, on_round: OnRound | None, *, keep_best: bool = False
+    ) -> None:
+        """`keep_best`: copy the weights of the best round that this peer sees: memory for one more model."""
+        self._keeps = keep_best
+        self._best: Best | None = None
+        self._kept: KeptModel | None = None
         self._process, self._worker, self._on_round = process, worker, on_round
         self.trainer = _Telling(trainer)
         self.ending: Ending | None = None
@@ -71,8 +76,19 @@ class PeerRun:
             raise AssertionError("a model was installed where there is no memory for one")
         committed = self._committed(event)
         self.rounds.append(committed)
+        if self._keeps and self._is_best(committed):
+            self._worker.submit(partial(self._keep, committed, read_only(memory.base)))
         if self._on_round is not None:
             self._worker.submit(partial(self._tell, committed, read_only(memory.base)))
+
+    def _is_best(self, committed: CommittedRound) -> bool:
+        run = self._process.driver.machine.view.run
+        entry = Committed(
+            committed.number, committed.epoch, committed.digest, "", committed.contributors, committed.void, committed.accuracy,
+            committed.loss, scored=committed.scored,
+        )  # fmt: skip
+        self._best = follow(self._best, entry, run.early_stopping if run else None)
+        return self._best is not None and self._best.round == committed.number
 
     def _committed(self, event: ModelInstalled) -> CommittedRound:
         me = self._process.net.me
@@ -84,10 +100,15 @@ class PeerRun:
             return CommittedRound(event.round, 0, event.digest, (), False, False, None, None, 0.0, 0.0)
         return CommittedRound(
             event.round, found.epoch, event.digest, found.contributors, me in found.contributors, found.void, found.accuracy, found.loss,
-            found.train_s, found.reduce_s,
+            found.train_s, found.reduce_s, found.scored,
         )  # fmt: skip
 
     # ---- the thread that trains
+
+    def _keep(self, committed: CommittedRound, weights: Flat) -> None:
+        flat = np.copy(weights)
+        if digests.combine(digests.of_vector(flat)) == committed.digest:  # else this thread was so late that memory has moved on
+            self._kept = KeptModel(committed.number, flat)
 
     def _tell(self, committed: CommittedRound, weights: Flat) -> None:
         if self._on_round is not None and self._on_round(committed, weights):
@@ -121,7 +142,8 @@ class PeerRun:
         memory = self._process.driver.buffers
         if memory is None:
             raise RunFailed(f"This peer left before it had a model: {self.ending and self.ending.why}.")
-        return RunResult(memory.layout, np.copy(memory.base), tuple(self.rounds))
+        best = self._process.driver.machine.view.history.best
+        return RunResult(memory.layout, np.copy(memory.base), tuple(self.rounds), best, self._kept)
 
 
 class _Telling:

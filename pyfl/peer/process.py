@@ -296,6 +296,7 @@ class Process:
             ending = self._overdue()
             if ending:
                 return ending
+        self.handle.refresh()  # the end itself is what is told last
         return Ending(driver.exit.code, driver.exit.why)
 
     def _found_again(self) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pyfl.rounds.early_stopping import Best
 from pyfl.training.layout import Layout
 
-__all__ = ["CommittedRound", "RunResult"]
+__all__ = ["CommittedRound", "KeptModel", "RunResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,16 @@ class CommittedRound:
     loss: float | None
     train_s: float
     reduce_s: float
+    scored: bool = False
+    """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
+
+
+@dataclass(frozen=True, eq=False)
+class KeptModel:
+    """The weights of one committed round, float32[P]; this peer's own copy."""
+
+    round: int
+    flat: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,10 @@ class RunResult:
     """The last committed model, float32[P], in the layout's order; this peer's own copy."""
     rounds: tuple[CommittedRound, ...]
     """Those that this peer saw committed, oldest first; a late joiner's begin where it joined."""
+    best: Best | None = None
+    """The best of all the swarm's rounds by its metric, whether this peer saw it or not."""
+    kept: KeptModel | None = None
+    """The best of the rounds above with its weights, where that was asked for."""
 
     @property
     def weights(self) -> list[NDArray[np.float32]]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyfl.events import ObservedEvent
 from pyfl.overlay.protocol import Write
+from pyfl.rounds.early_stopping import Best
 from pyfl.rounds.messages import Held, Message, Ready, Score
 from pyfl.rounds.records import RoundRecord, RunRecord
 from pyfl.training.layout import Layout
@@ -32,6 +33,7 @@ __all__ = [
     "Offer",
     "Part",
     "PartChecked",
+    "Pin",
     "Place",
     "PostReceive",
     "PostSend",
@@ -214,6 +216,13 @@ class Install:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """Keep the checkpoint of the best round, and say which it is. Comes after the `Install` of that round, where there is one."""
+
+    best: Best
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a small message."""
 
@@ -260,7 +269,7 @@ class Exit:
 
 Action = (
     Build | StartTraining | StopTraining | BeginReduce | Fill | Add | Finish | PostSend | PostReceive | CancelTransfers
-    | Stage | Evaluate | Offer | CheckPart | Install | Say | Propose | Barrier | Announce | Observe | Exit
+    | Stage | Evaluate | Offer | CheckPart | Install | Pin | Say | Propose | Barrier | Announce | Observe | Exit
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from pyfl import events
-from pyfl.checkpoints import CheckpointStore, Saved
+from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.errors import NoSuchPeer, NotTheLeader, OverlayFull, PyflError
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import messages
@@ -39,6 +39,7 @@ from pyfl.rounds.actions import (
     Observe,
     Offer,
     PartChecked,
+    Pin,
     PostReceive,
     PostSend,
     Propose,
@@ -231,6 +232,8 @@ class Driver:
                 self._say(Say(action.peer, messages.PullOffer(action.pull, True, vectors)))
             case Install():
                 self._install(action)
+            case Pin():
+                self._pin(action)
             case Exit():
                 self.exit = self.exit or action
         return None
@@ -298,12 +301,22 @@ class Driver:
         if store is None:
             return
         saved, base, state = self._saved(action.round, action.record.epoch, action.model, action.state), memory.base, memory.state
+        self._keep(lambda: store.commit(saved, base, state), "The peer goes on without this checkpoint.")
+
+    def _pin(self, action: Pin) -> None:
+        store, best = self._checkpoints, action.best
+        if store is not None:
+            mark = BestMark(self._run.run, best.round, best.model, best.measure, best.value)
+            self._keep(lambda: store.pin(mark), "The peer goes on; its best checkpoint may not be kept.")
+
+    def _keep(self, write: Callable[[], object], otherwise: str) -> None:
+        """In the worker: what the rounds do not need, so that a failure is told and no more."""
 
         def job() -> Input | None:
             try:
-                store.commit(saved, base, state)
+                write()
             except PyflError as error:
-                return overlay.Fault("checkpoint", f"{error} The peer goes on without this checkpoint.")
+                return overlay.Fault("checkpoint", f"{error} {otherwise}")
             return None
 
         self._worker.submit(job)

@@ -22,6 +22,7 @@ from pyfl.rounds.actions import (
     Exit,
     Observe,
     PartChecked,
+    Pin,
     Propose,
     ResultReady,
     Say,
@@ -63,6 +64,7 @@ class Machine:
         self._end_seen: tuple[int, int] = (0, 0)
         self._told_end = False
         self._waited = ("", 0.0)
+        self._pinned: tuple[int, str] = (0, "")
 
     # ---- entry
 
@@ -211,7 +213,15 @@ class Machine:
             return self.member.leave(REFUSED, f"Kicked from the swarm by {self.view.control.by or 'an operator'}.")
         if record.key == ROUND and self.view.round:
             return [*self._announce(self.view.round), *self.member.follow(), *self._end()]
-        return self._end()
+        return [*self._pin(), *self._end()]
+
+    def _pin(self) -> list[Action]:
+        """The best round's checkpoint is kept; told anew in each life."""
+        best = self.view.history.best
+        if best is None or self.member.have.round < 0 or (best.round, best.model) == self._pinned:
+            return []
+        self._pinned = (best.round, best.model)
+        return [Pin(best)]
 
     def _announce(self, record: RoundRecord) -> list[Action]:
         if record.phase == "train":
@@ -219,7 +229,7 @@ class Machine:
         if record.phase == "committed":
             committed = events.RoundCommitted(
                 record.number, record.epoch, record.contributors, record.model, record.void, record.accuracy, record.loss,
-                record.train_s, record.reduce_s,
+                record.train_s, record.reduce_s, record.scored,
             )  # fmt: skip
             return [Observe(committed)]
         return []
@@ -241,7 +251,7 @@ class Machine:
         if differences:
             why = "This peer's model differs from the swarm's: " + "; ".join(differences[:10]) + ". Use the swarm's model."
             return self.member.leave(REFUSED, why)
-        return self.member.built(built)
+        return [*self.member.built(built), *self._pin()]
 
     # ---- the end, and standing still
 

@@ -36,6 +36,8 @@ class View:
     """Voters make a result durable before they say that they hold it."""
     run: RunRecord | None = None
     round: RoundRecord | None = None
+    reduced: RoundRecord | None = None
+    """The present or last record with members: between rounds it says who sent to whom."""
     history: HistoryRecord = field(default_factory=HistoryRecord)
     control: ControlRecord = field(default_factory=ControlRecord)
     versions: dict[str, int] = field(default_factory=dict[str, int])
@@ -62,6 +64,7 @@ class View:
                 self.run = value
             case RoundRecord():
                 self.round = value
+                self.reduced = value if value.members else self.reduced
             case HistoryRecord():
                 self.history = value
             case ControlRecord():

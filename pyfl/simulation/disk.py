@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pyfl.checkpoints import CheckpointStore, Saved
+from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 
 __all__ = ["SimulatedCheckpoints"]
 
@@ -21,6 +21,7 @@ class SimulatedCheckpoints(CheckpointStore):
     def __init__(self) -> None:  # no directory: nothing of the base's own state is used
         self._committed: Model | None = None
         self._staged: Model | None = None
+        self.best: BestMark | None = None
 
     def stage(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep an uncommitted result."""
@@ -33,6 +34,10 @@ class SimulatedCheckpoints(CheckpointStore):
         if self._staged and self._staged[0].round <= saved.round:
             self._staged = None
         return True
+
+    def pin(self, mark: BestMark) -> None:
+        """Remember which round is the best."""
+        self.best = mark
 
     def newest(self, run: str, layout: str, model: Flat, state: Sequence[Flat]) -> Saved | None:  # noqa: ARG002 - one run, one layout
         """Load the committed model, if there is one."""

@@ -117,6 +117,10 @@ class SimulatedSwarm:
         """Which trainer a peer has."""
         return self._indices[peer]
 
+    def disk_of(self, peer: SimulatedPeer) -> SimulatedCheckpoints:
+        """Where a peer keeps its checkpoints; of `durable` swarms."""
+        return self._stores[peer.overlay.process.disk]
+
     def driver_type(self, index: int) -> type[Driver]:  # noqa: ARG002
         """What drives a peer; a test of hostile peers has others."""
         return Driver

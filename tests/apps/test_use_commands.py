@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pyfl.apps import load_app
-from pyfl.checkpoints import CheckpointStore, Saved
+from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.cli.program import program
 from pyfl.training.keras_variables import FlatVariables
 from pyfl.wire import digests
@@ -23,7 +24,10 @@ def data_dir(tmp_path: Path) -> Path:
     weights = np.random.default_rng(0).normal(0, 0.1, layout.size).astype(np.float32)
     digest = digests.combine(digests.of_vector(weights))
     saved = Saved("run", layout.digest, 7, 1, digest, digests.combine_vectors([]), 0, "mnist", {})
-    CheckpointStore(tmp_path / "peer" / "checkpoints", durable=False, warn=pytest.fail).commit(saved, weights, [])
+    store = CheckpointStore(tmp_path / "peer" / "checkpoints", durable=False, warn=pytest.fail)
+    store.commit(replace(saved, round=5), weights, [])
+    store.commit(saved, weights, [])
+    store.pin(BestMark("run", 5, digest, "accuracy", 0.9))
     Image.new("L", (28, 28), 99).save(tmp_path / "grey.png")
     return tmp_path / "peer"
 
@@ -42,6 +46,18 @@ def test_predict_tells_class_confidence_round_and_digest(data_dir: Path) -> None
     assert (first["class"], first["label"], first["confidence"]) == tuple(first["top"][0].values())
     people = pyfl("predict", picture, "--checkpoint", data_dir / "checkpoints" / "round-000007.safetensors")
     assert people.stdout.startswith(f"{picture}: {first['class']} ")
+
+
+def test_the_best_round_is_asked_and_exported_when_it_is_asked_for(data_dir: Path) -> None:
+    answer = pyfl("predict", data_dir.parent / "grey.png", "--data-dir", data_dir, "--best", "--json")
+    assert json.loads(answer.stdout)["round"] == 5
+    answer = pyfl("export", data_dir / "m.safetensors", "--data-dir", data_dir, "--best", "--json")
+    assert json.loads(answer.stdout)["round"] == 5
+    file = data_dir / "checkpoints" / "round-000007.safetensors"
+    assert pyfl("predict", data_dir.parent / "grey.png", "--checkpoint", file, "--best").exit_code == 2
+    (data_dir / "checkpoints" / "round-000005.json").unlink()
+    answer = pyfl("export", data_dir / "n.keras", "--data-dir", data_dir, "--best")
+    assert (answer.exit_code, "best round is 5" in answer.stderr) == (1, True)
 
 
 def test_predict_says_which_picture_is_wrong(data_dir: Path) -> None:

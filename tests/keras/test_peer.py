@@ -125,6 +125,28 @@ def test_fit_gives_a_history_of_rounds_and_leaves_the_committed_model(peer: Make
     assert told["val_loss"][-1] == pytest.approx(loss, rel=1e-4)
 
 
+def test_fit_can_end_with_the_best_rounds_weights_and_early(peer: MakePeer) -> None:
+    model = sequential()
+
+    class Spoil(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch >= 3:  # from here on it only gets worse
+                self.model.optimizer.learning_rate.assign(30.0)
+
+    with peer() as p:
+        history = p.fit(
+            model, X, Y, rounds=30, min_peers=1, batch_size=16, validation_split=0.25, verbose=0, callbacks=[Spoil()],
+            early_stopping=pyfl.EarlyStopping("loss", patience=3), restore_best_weights=True,
+        )  # fmt: skip
+        status = p.status()
+    losses, digests = history.history["swarm_loss"], history.history["digest"]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 1 + 3 < 30
+    assert history.best_round == best + 1 == status.best_round
+    assert f"held-out loss has not improved for 3 rounds; the best is {min(losses):.4g}, of round {best + 1}" in status.ended
+    assert combine(of_vector(np.concatenate([w.ravel() for w in model.get_weights()]))) == digests[best]
+
+
 def test_batch_hooks_are_called_and_stopping_leaves_the_swarm(peer: MakePeer) -> None:
     batches: list[int] = []
 

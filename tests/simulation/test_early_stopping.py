@@ -70,7 +70,12 @@ def check_end(started: Started) -> None:
         assert exit_.code == 0
         assert exit_.why == why or "the committee is gone" in exit_.why
     views = {life.driver.machine.view.history.best for life in started.swarm.current.values() if life.overlay.alive or life.driver.exit}
-    assert len({best for best in views if best is not None and best.since >= RULE.patience}) == 1, "all know the same best round"
+    (best,) = {best for best in views if best is not None and best.since >= RULE.patience}
+    for life in started.swarm.current.values():
+        kept = started.swarm.disk_of(life).best
+        if life.driver.exit is not None and kept is not None:  # a simulated worker drops what it has not done when its peer leaves
+            assert kept.model == committed(started.swarm)[kept.round].model
+            assert kept.value <= best.value
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -100,3 +105,14 @@ def test_a_new_coordinator_and_a_power_cut_of_everything_forget_neither_best_nor
     started.run(swarm.network.now + UNTIL_S)
     assert started.finished
     check_end(started)
+
+
+def test_every_peer_of_a_quiet_swarm_marks_the_best_round_on_its_disk() -> None:
+    started = judged(quiet(4).drawn).run(UNTIL_S)
+    check_end(started)
+    number, _ = decided(started.swarm)
+    marks = {(kept.round, kept.model) for life in started.swarm.current.values() if (kept := started.swarm.disk_of(life).best)}
+    best = started.swarm.lives[0].driver.machine.view.history.best
+    assert best is not None
+    assert best.round < number, "there was time to mark it"
+    assert marks == {(best.round, best.model)}
