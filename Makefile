@@ -26,6 +26,7 @@ build: $(CMAKE_BUILD)/built.stamp ## Set up .venv, the Go library and the compil
 .PHONY: demo
 demo: build ## Six peers on this machine train on handwritten digits
 	@$(VENV)/bin/pyfl demo
+	@echo "In a browser, with a dashboard: $(VENV)/bin/pyfl demo --dashboard"
 
 .PHONY: test
 test: build test-go test-python ## Every test but the soak: Go (race detector), fast Python, then real processes

@@ -69,7 +69,7 @@ def _whom(peers: tuple[str, ...], token_file: Path | None, data_dir: Path | None
             raise
         return (), token_file  # the page asks
     if not address:
-        raise DashboardMissing(f"The peer in {home} answers on its Unix socket alone. Start it with `--http 127.0.0.1:8001`.")
+        raise DashboardMissing(f"The peer in {home} answers on its Unix socket alone. Start it with `--http 7780`.")
     return (address,), token
 
 

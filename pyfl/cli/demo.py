@@ -18,6 +18,7 @@ import typer
 from pyfl.cli.observe import AsJson
 
 if TYPE_CHECKING:
+    from pyfl.cli.dashboard_process import DashboardProcess
     from pyfl.cli.demo_views import View
     from pyfl.cli.swarm_model import SwarmModel
     from pyfl.peer.herd import Herd
@@ -29,7 +30,7 @@ ANIMALS = (
     "otter", "heron", "lynx", "badger", "finch", "marten", "ibex", "plover", "dormouse", "kestrel", "newt", "hare",
     "puffin", "stoat", "osprey", "vole", "gecko", "wren", "beaver", "crane", "tapir", "swift", "quokka", "robin",
 )  # fmt: skip
-LEAVE_S = 3.0
+LEAVE_S = 2.5  # within 3 s everything has ended
 WITHOUT_FRAMEWORK = {"linear", "onehot"}
 
 
@@ -49,10 +50,14 @@ def demo(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the peers keep their data; default: a temporary directory.", metavar="DIR")
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Show it in a browser as well; the peers stay after the last round, until Ctrl-C.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Do not remove the temporary directory.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """A swarm on this machine: six processes, each with its own part of the data, learn one model together."""
+    from pyfl.cli.demo_dashboard import demo_dashboard
     from pyfl.cli.demo_summary import exit_code
     from pyfl.cli.demo_views import choose_view
     from pyfl.cli.swarm_model import SwarmModel
@@ -63,9 +68,11 @@ def demo(
     # The seed is known to all, so that joiners build while the founder does.
     all_know: dict[str, Any] = {**data_and_model, "seed": secrets.randbits(31) if seed is None else seed}
     founder_knows: dict[str, Any] = {"rounds": rounds, "strategy": strategy, "tiers": tiers}
-    with _directory(data_dir, keep) as directory, choose_view(swarm, app, as_json) as view:
-        interrupted = _watch(_settings(names, directory, all_know, founder_knows), app, swarm, view)
-        view.finish(time.monotonic() - swarm.began, interrupted)
+    with _directory(data_dir, keep) as directory, contextlib.ExitStack() as stack:
+        settings = _settings(names, directory, all_know, founder_knows, http=dashboard)
+        shown = stack.enter_context(demo_dashboard(settings, directory, as_json)) if dashboard else None
+        view = stack.enter_context(choose_view(swarm, app, as_json))
+        interrupted = _watch(settings, app, swarm, view, shown)
     if interrupted:
         raise typer.Exit(128 + interrupted)
     if keep or data_dir is not None:
@@ -90,7 +97,9 @@ def _directory(given: Path | None, keep: bool) -> Generator[Path]:
             yield Path(directory)
 
 
-def _settings(names: list[str], directory: Path, all_know: dict[str, Any], founder_knows: dict[str, Any]) -> list[PeerSettings]:
+def _settings(
+    names: list[str], directory: Path, all_know: dict[str, Any], founder_knows: dict[str, Any], *, http: bool
+) -> list[PeerSettings]:
     """A founder that knows the run, and joiners that know the founder and enough of the run to build its model meanwhile."""
     from pyfl.overlay.free_port import free_ports
     from pyfl.peer.settings import PeerSettings
@@ -98,22 +107,24 @@ def _settings(names: list[str], directory: Path, all_know: dict[str, Any], found
 
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key() + "\n")
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(names))]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2 * len(names))]
     return [
         PeerSettings(
             listen=addresses[i], join=() if i == 0 else (addresses[0],), name=name, data_dir=str(directory / name), swarm_key=str(key),
-            index=i, of=len(names), min_peers=len(names) if i == 0 else None, **all_know, **(founder_knows if i == 0 else {}),
+            index=i, of=len(names), http=addresses[len(names) + i] if http else "", stay=http,
+            min_peers=len(names) if i == 0 else None, **all_know, **(founder_knows if i == 0 else {}),
         )
         for i, name in enumerate(names)
     ]  # fmt: skip
 
 
-def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View) -> int:
-    """Run them all to their end; returns the signal that ended them early, or 0."""
+def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View, shown: DashboardProcess | None) -> int:
+    """Run them all to their end; returns the signal that ended them, or 0. With a dashboard they end by a signal only."""
+    from pyfl.cli.demo_dashboard import say_how_to_end
     from pyfl.peer.herd import Herd
 
     herd = Herd(settings, framework=app.partition(":")[0] not in WITHOUT_FRAMEWORK)
-    interrupts = _Interrupts(herd)
+    interrupts, told = _Interrupts(herd, shown), False
     with contextlib.suppress(_InterruptedEarly), interrupts, herd:
         interrupts.all_started = True
         for happened in herd.events():
@@ -124,9 +135,21 @@ def _watch(settings: list[PeerSettings], app: str, model: SwarmModel, view: View
                 if commit is not None:
                     view.committed(commit.round)
             _take_endings(herd, model, view, interrupts.received)
+            if shown is not None and not told and _all_done(model):
+                told = True
+                view.finish(time.monotonic() - model.began, 0)
+                say_how_to_end(shown)
             interrupts.enforce()
         _take_endings(herd, model, view, interrupts.received)  # the last peer may end after the last event
+    if not told:
+        view.finish(time.monotonic() - model.began, interrupts.received)
     return interrupts.received
+
+
+def _all_done(model: SwarmModel) -> bool:
+    """The run is over, and whoever is still there has said so."""
+    done = [line.phase == "done" for line in model.lines]
+    return any(done) and all(over or line.ended for over, line in zip(done, model.lines, strict=True))
 
 
 def _take_endings(herd: Herd, model: SwarmModel, view: View, interrupted: int) -> None:
@@ -143,8 +166,8 @@ class _InterruptedEarly(BaseException):
 class _Interrupts:
     """Ctrl-C asks every peer to leave; a second one, or peers that do not leave in time, ends them at once."""
 
-    def __init__(self, herd: Herd) -> None:
-        self._herd = herd
+    def __init__(self, herd: Herd, shown: DashboardProcess | None = None) -> None:
+        self._herd, self._shown = herd, shown
         self.received = 0
         self.all_started = False
         self._deadline = 0.0
@@ -160,6 +183,8 @@ class _Interrupts:
         again = bool(self.received)
         self.received = self.received or number
         self._deadline = self._deadline or time.monotonic() + LEAVE_S
+        if self._shown is not None:
+            self._shown.ask_to_end()
         if not self.all_started:
             if not again:
                 raise _InterruptedEarly

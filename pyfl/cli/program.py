@@ -10,6 +10,7 @@ import typer
 from pyfl import __version__
 from pyfl.cli.bench import bench
 from pyfl.cli.config import config
+from pyfl.cli.dashboard import dashboard
 from pyfl.cli.demo import demo
 from pyfl.cli.doctor import doctor
 from pyfl.cli.export import export
@@ -35,7 +36,7 @@ START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate 
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     START: [demo, init, peer, token, doctor],
-    WATCH: [watch, status, peers, rounds, events],
+    WATCH: [dashboard, watch, status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
     USE: [predict, export],
 }

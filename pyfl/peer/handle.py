@@ -145,8 +145,8 @@ class Handle:
     def tree(self, segment: int) -> dict[str, object]:
         """See `PeerHandle`."""
         view = self._driver.machine.view
-        run, record = view.run, view.round
-        if run is None or record is None or not record.members:
+        run, record = view.run, view.reduced
+        if run is None or record is None:
             return {}
         if not 0 <= segment < len(cut(run.layout.size)):
             raise ControlError(f"Segment {segment} does not exist; the model has segments 0 to {len(cut(run.layout.size)) - 1}.")

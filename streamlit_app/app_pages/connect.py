@@ -17,13 +17,13 @@ def connect_form(title: str, text: str) -> None:
         if text:
             st.markdown(text)
         address = st.text_input(
-            "Address of a peer", value=_from_link(), placeholder="127.0.0.1:8001", help="As given to `pyfl peer --http`."
+            "Address of a peer", value=_from_link(), placeholder="127.0.0.1:7780", help="As given to `pyfl peer --http`."
         )
         token = st.text_input("Token", type="password", help="The content of `http.token` in the data directory of any peer of the swarm.")
         if st.form_submit_button("Connect", type="primary"):
             typed = tuple(part for part in address.replace(",", " ").split() if part)
             if not typed:
-                st.error("An address is needed: HOST:PORT, as in 127.0.0.1:8001.")
+                st.error("An address is needed: HOST:PORT, as in 127.0.0.1:7780.")
             else:
                 shared.choose(Target(typed, token.strip()))
                 st.rerun()

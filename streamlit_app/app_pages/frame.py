@@ -14,18 +14,25 @@ from streamlit_app.connection.follower import LOOK_S
 from streamlit_app.connection.picture import Picture
 from streamlit_app.figures.numbers import span
 from streamlit_app.figures.palette import Ink, ink
+from streamlit_app.figures.present_phase import with_own_words
 
 __all__ = ["chart", "dark", "nothing_yet", "present_ink", "refreshed"]
 
 
 def refreshed(draw: Callable[[Picture], None], every_s: float | None = LOOK_S) -> None:
-    """Draw a page from the newest picture again and again; in its place what to do while there is none."""
+    """Draw a page from the newest picture again and again; in its place what to do while there is none.
 
-    @st.fragment(run_every=every_s)
+    `every_s` None: drawn once, as soon as there is something to draw.
+    """
+    waits = shared.picture().status is None
+
+    @st.fragment(run_every=LOOK_S if waits else every_s)
     def body() -> None:
         picture = shared.picture()
+        if waits and every_s is None and picture.status is not None:
+            st.rerun()
         if _link(picture):
-            draw(picture)
+            draw(with_own_words(picture))
 
     body()
 

@@ -20,7 +20,7 @@ __all__ = ["page"]
 _COLUMNS: dict[str, Any] = {
     "Peer": st.column_config.TextColumn(pinned=True),
     "Role": st.column_config.TextColumn(width=100),
-    "Loss": st.column_config.NumberColumn(format="%.3f", help="Of its newest training on its own data"),
+    "Loss": st.column_config.NumberColumn(format="%.4f", help="Of its newest training on its own data"),
     "Samples": st.column_config.NumberColumn(help="It trained on so many in its newest round"),
     "Sent": st.column_config.NumberColumn(format="%.1f MB"),
     "Received": st.column_config.NumberColumn(format="%.1f MB"),
@@ -66,13 +66,13 @@ def _detail(picture: Picture, seen: SeenPeer) -> None:
     counted = {entry.round: peer in entry.contributors for entry in picture.rounds}
     share = sum(counted.values()) / len(counted) if counted else None
     newest = local.trained[-1] if local.trained else None
-    with st.container(horizontal=True, gap="small"):
-        st.metric("Contributed to", percent(share), help="Of the rounds that are remembered", border=True, width=154)
-        st.metric("Newest training", seconds(newest.train_s if newest else None), border=True, width=154)
-        st.metric("Sent", byte_count(local.resources.bytes_sent), border=True, width=154)
-        st.metric("Received", byte_count(local.resources.bytes_received), border=True, width=154)
-        st.metric("Memory", byte_count(local.resources.rss_bytes), border=True, width=154)
-        st.metric("Processor time", seconds(local.resources.cpu_s), border=True, width=154)
+    with st.container(horizontal=True, gap="xsmall"):
+        st.metric("Contributed to", percent(share), help="Of the rounds that are remembered", border=True, width=142)
+        st.metric("Newest training", seconds(newest.train_s if newest else None), border=True, width=142)
+        st.metric("Sent", byte_count(local.resources.bytes_sent), border=True, width=142)
+        st.metric("Received", byte_count(local.resources.bytes_received), border=True, width=142)
+        st.metric("Memory", byte_count(local.resources.rss_bytes), border=True, width=142)
+        st.metric("Processor time", seconds(local.resources.cpu_s), border=True, width=142)
     left, right = st.columns(2)
     with left, st.container(border=True):
         st.markdown("**Samples of each class**")

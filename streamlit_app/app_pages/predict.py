@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +12,7 @@ from streamlit_app.app_pages.frame import chart, nothing_yet, present_ink, refre
 from streamlit_app.connection import shared
 from streamlit_app.connection.answers import AnswerError, NoModelYet
 from streamlit_app.connection.picture import Picture
+from streamlit_app.figures.numbers import percent
 from streamlit_app.figures.top_classes import top_classes, top_classes_height
 
 __all__ = ["page"]
@@ -27,24 +29,27 @@ def page() -> None:
     refreshed(_draw, None)
 
 
-def _draw(_: Picture) -> None:
+def _draw(picture: Picture) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        found = _picture()
+        found = _picture(_samples(picture.status.app if picture.status else ""))
     with right:
         if found is None:
-            nothing_yet("No picture yet.", "Upload one, paste one, or pick one of the samples.")
+            nothing_yet("No picture yet.", "Upload one, paste one, or pick one.")
             return
         name, content = found
-        st.image(content, width=160, caption=name)
-        _answer(content)
+        _answer(name, content)
 
 
-def _picture() -> tuple[str, bytes] | None:
+def _samples(app: str) -> list[Path]:
+    """Held-out pictures of the app's own data, one a class; none for apps that have no folder here."""
+    return sorted((SAMPLES / name).glob("*.png")) if (name := app.partition(":")[0]).isalnum() else []
+
+
+def _picture(samples: Sequence[Path]) -> tuple[str, bytes] | None:
     """(name, content) of the picture that was given last."""
-    how = st.segmented_control(
-        "Picture", (UPLOAD, PASTE, SAMPLE), default=SAMPLE, key="predict-how", required=True, label_visibility="collapsed"
-    )
+    ways = (SAMPLE, UPLOAD, PASTE) if samples else (UPLOAD, PASTE)
+    how = st.segmented_control("Picture", ways, default=ways[0], key="predict-how", required=True, label_visibility="collapsed")
     if how == UPLOAD:
         file = st.file_uploader("A picture", type=KINDS, key="predict-upload", max_upload_size=10)
         return (file.name, file.getvalue()) if file else None
@@ -54,19 +59,18 @@ def _picture() -> tuple[str, bytes] | None:
         if pasted and pasted.files:
             st.session_state["predict-pasted"] = (pasted.files[0].name, pasted.files[0].getvalue())
         return st.session_state.get("predict-pasted")
-    files = sorted(SAMPLES.glob("*.png"))
-    st.caption("Handwritten digits, for the apps `digits` and `mnist`.")
-    with st.container(horizontal=True, gap="small"):
-        for file in files:
-            with st.container(width=76, gap="small"):
+    st.caption("From the data that no peer trains on.")
+    with st.container(horizontal=True, gap="xsmall"):
+        for file in samples:
+            with st.container(width=74, gap="xsmall"):
                 st.image(str(file), width=64)
-                if st.button(file.stem.partition("-")[2], key=f"predict-{file.stem}", width=64):
+                if st.button(file.stem, key=f"predict-{file.stem}", width=64):
                     st.session_state["predict-sample"] = file.name
-    chosen = next((file for file in files if file.name == st.session_state.get("predict-sample")), None)
+    chosen = next((file for file in samples if file.name == st.session_state.get("predict-sample")), None)
     return (chosen.name, chosen.read_bytes()) if chosen else None
 
 
-def _answer(content: bytes) -> None:
+def _answer(name: str, content: bytes) -> None:
     try:
         said = _ask(content)
     except NoModelYet as error:
@@ -75,8 +79,9 @@ def _answer(content: bytes) -> None:
     except AnswerError as error:
         st.error(f"**{error.title}.** {error} {error.advice}", icon=":material/error:")
         return
+    st.image(content, width=160, caption=name)  # only now: the peer has seen that it is a picture, and not too large a one
     prediction = said.predictions[0]
-    st.markdown(f"### {prediction.name} :gray[with {prediction.confidence:.1%}]")
+    st.markdown(f"### {prediction.name} :gray[with {percent(prediction.confidence)}]")
     chart(top_classes(prediction, present_ink()), "predict-top", top_classes_height(prediction), "Confidence of the likeliest classes")
     st.caption(f"Said by the model of round **{said.round}**, digest `{said.digest[:12]}`.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import streamlit as st
@@ -42,7 +41,7 @@ def _draw(picture: Picture) -> None:
         st.subheader("What each peer did", anchor=False)
         choice = st.selectbox("Round", [NEWEST, *(entry.round for entry in newest)], key="rounds-which", width=180)
     first, last = (max(1, number - SHOWN + 1), max(1, number)) if choice == NEWEST else (int(choice), int(choice))
-    spans = of_rounds(phase_spans(picture.events, time.time()), first, last)
+    spans = of_rounds(phase_spans(picture.events, picture.heard), first, last)
     if spans:
         with st.container(border=True):
             people = len({span.peer for span in spans})

@@ -124,7 +124,7 @@ class PeerApi:
             case 409:
                 return NoModelYet(text or "No round is committed yet.", "Ask again after the first commit.")
             case code if text:
-                return Refused(text, f"The peer answered with {code}.")
+                return Refused(text, f"(HTTP {code})")
             case code:
                 return NotAPeer(f"{self.address} answers {answer.request.url.path} with {code} {answer.reason_phrase}.", HOW_TO_SERVE)
 

@@ -17,10 +17,11 @@ __all__ = ["Follower"]
 
 LOOK_S = 1.0
 """How often the peer that is followed is asked; also how often a page is drawn."""
-ROUND_THE_SWARM_S = 2.0
-"""How often every peer is asked what it tells only of itself."""
+ROUND_THE_SWARM_S = 1.0
+"""How often every peer is asked what it tells only of itself; in large swarms as seldom as `A_PEER_S` for each has it."""
 IDLE_S = 60.0
 """Nobody has looked for so long: the swarm is left alone."""
+A_PEER_S = 0.05
 AT_ONCE = 4
 MOST_ASKED = 64
 TREES = 16
@@ -132,7 +133,7 @@ class Follower:
         moved = before if before and before != address else self._link.moved_from
         self._current, self._link = address, Link("live", address, seen_at=now, moved_from=moved)
         self._listen(address, status.peer)
-        if now - self._told_at >= ROUND_THE_SWARM_S:
+        if now - self._told_at >= max(ROUND_THE_SWARM_S, A_PEER_S * len(peers)) - LOOK_S / 2:
             self._told_at = now
             self._ask_everyone(status.peer, address)
         self._publish()
@@ -173,7 +174,8 @@ class Follower:
             return  # it is seen in the list of peers whether it is gone; its own figures stay as they were
         with self._lock:
             self._memory.local(local)
-            self._memory.events(events)
+            if not listening:
+                self._memory.events(peer, events, self._clock())
 
     def _listen(self, address: str, peer: str) -> None:
         """Have a thread take in the followed peer's events as they happen."""
@@ -185,9 +187,8 @@ class Follower:
             with PeerApi(address, token) as api:
                 try:
                     for event in api.follow(self._memory.last_event(peer)):
-                        if event is not None:
-                            with self._lock:
-                                self._memory.events([event])
+                        with self._lock:
+                            self._memory.events(peer, [event] if event is not None else [], self._clock())
                         if self._closed.is_set() or self._current != address:
                             return
                 except AnswerError:

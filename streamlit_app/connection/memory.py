@@ -29,6 +29,7 @@ class Memory:
         self._events: list[Stamped] = []
         self._known: set[tuple[str, int, float]] = set()
         self._last: dict[str, int] = {}
+        self._heard: dict[str, float] = {}
 
     def status(self, status: Status) -> None:
         """Where the peer that was asked stands."""
@@ -49,15 +50,16 @@ class Memory:
         """What a peer tells of itself."""
         self._locals[local.peer] = local
 
-    def events(self, told: Sequence[Stamped]) -> None:
-        """What happened at one peer, in its order. Numbers begin at 1 again when a peer is started again."""
+    def events(self, peer: str, told: Sequence[Stamped], now: float) -> None:
+        """What happened at one peer up to `now`, in its order. Numbers begin at 1 again when a peer is started again."""
+        self._heard[peer] = now
         fresh = [event for event in told if (event.peer, event.id, event.time) not in self._known]
         for event in fresh:
             self._known.add((event.peer, event.id, event.time))
             if isinstance(event.data, RoundCommitted) and event.data.round not in self._rounds:
                 self._rounds[event.data.round] = _entry(event.data)
         if told:
-            self._last[told[-1].peer] = told[-1].id
+            self._last[peer] = told[-1].id
         self._events += fresh
         if len(self._events) > EVENTS:
             self._events.sort(key=lambda event: event.time)
@@ -75,7 +77,7 @@ class Memory:
         used = [local.resources for local in self._locals.values()]
         traffic = Traffic(now, sum(u.bytes_sent for u in used), sum(u.bytes_received for u in used)) if used else None
         rounds = tuple(self._rounds[number] for number in sorted(self._rounds))
-        return Picture(link, self._status, self._roll.peers(), rounds, tuple(self._events), dict(self._locals), traffic)
+        return Picture(link, self._status, self._roll.peers(), rounds, tuple(self._events), dict(self._locals), traffic, dict(self._heard))
 
 
 def _entry(event: RoundCommitted) -> RoundEntry:

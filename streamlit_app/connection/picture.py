@@ -68,6 +68,8 @@ class Picture:
     """Of every peer that tells, in the order of their clocks."""
     locals: dict[str, Local] = field(default_factory=dict[str, Local])
     traffic: Traffic | None = None
+    heard: dict[str, float] = field(default_factory=dict[str, float])
+    """Until when each peer's events are known, by its id (Unix time)."""
 
     @property
     def names(self) -> dict[str, str]:

@@ -25,7 +25,13 @@ def _shared(addresses: tuple[str, ...], token: str, token_file: str) -> Follower
 def chosen() -> Target:
     """The session's own choice, else what the dashboard was started with."""
     own = st.session_state.get(_CHOSEN)
-    return own if isinstance(own, Target) else read_target(sys.argv[1:], os.environ)
+    return own if isinstance(own, Target) else _given()
+
+
+@st.cache_resource(show_spinner=False, ttl=5.0)
+def _given() -> Target:
+    """Looked up now and then: the peer of a data directory may start later."""
+    return read_target(sys.argv[1:], os.environ)
 
 
 def choose(target: Target) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamlit_app.connection.data_directory import TOKEN as TOKEN_FILE_NAME
+from streamlit_app.connection.data_directory import homes, http_address
+
 __all__ = ["Target", "read_target"]
 
 PEERS, TOKEN, TOKEN_FILE, DATA_DIR = "PYFL_DASHBOARD_PEERS", "PYFL_DASHBOARD_TOKEN", "PYFL_DASHBOARD_TOKEN_FILE", "PYFL_DASHBOARD_DATA_DIR"
-TOKEN_NAME, ADDRESS_NAME = "http.token", "http.address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,11 @@ def read_target(arguments: Sequence[str], environment: Mapping[str, str]) -> Tar
     parser.add_argument("--data-dir", default="", metavar="DIR", help="a peer's data directory, or one with several of them")
     given = parser.parse_args(arguments)
     directory = given.data_dir or environment.get(DATA_DIR, "")
-    homes = _homes(Path(directory)) if directory else []
-    peers = given.peer or _split(environment.get(PEERS, "")) or [a for home in homes if (a := _first_line(home / ADDRESS_NAME))]
-    token_file = given.token_file or environment.get(TOKEN_FILE, "") or next((str(home / TOKEN_NAME) for home in homes), "")
+    places = homes(Path(directory)) if directory else []
+    peers = given.peer or _split(environment.get(PEERS, "")) or [address for home in places if (address := http_address(home))]
+    token_file = given.token_file or environment.get(TOKEN_FILE, "") or next((str(home / TOKEN_FILE_NAME) for home in places), "")
     return Target(tuple(dict.fromkeys(peers)), "" if given.token_file else environment.get(TOKEN, ""), token_file)
-
-
-def _homes(directory: Path) -> list[Path]:
-    below = sorted(path.parent for path in directory.glob(f"*/{TOKEN_NAME}"))
-    return below if below and not (directory / TOKEN_NAME).exists() else [directory]
 
 
 def _split(text: str) -> list[str]:
     return [address for address in text.replace(",", " ").split() if address]
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip().partition("\n")[0]
-    except (OSError, UnicodeDecodeError):
-        return ""

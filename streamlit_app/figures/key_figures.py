@@ -78,7 +78,7 @@ def sentence(picture: Picture) -> str:
     if not status.run:
         return "This peer does not know the run yet."
     if status.waiting:
-        return _capital(with_names(status.waiting, picture.names))
+        return _full_stop(f"Waiting for {with_names(status.waiting, picture.names)}")
     number = max(0, status.round)
     match status.phase:
         case "train":
@@ -93,5 +93,5 @@ def sentence(picture: Picture) -> str:
             return "No round has been opened yet."
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+def _full_stop(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -9,6 +9,8 @@ from streamlit_app.figures.palette import Ink
 
 __all__ = ["classes_held", "speed"]
 
+MANY = 30  # rounds
+
 
 def classes_held(local: Local, colour: str, ink: Ink) -> dict[str, Any]:
     """Samples of each class."""
@@ -29,7 +31,7 @@ def speed(local: Local, colour: str, ink: Ink) -> dict[str, Any]:
         "xAxis": _categories([str(one.round) for one in trained], ink),
         "series": [
             {
-                "type": "line", "data": [round(one.samples_per_s) for one in trained], "symbolSize": 5,
+                "type": "line", "data": [round(one.samples_per_s) for one in trained], "symbolSize": 5, "showSymbol": len(trained) <= MANY,
                 "lineStyle": {"color": colour, "width": 2.5}, "itemStyle": {"color": colour},
                 "areaStyle": {"color": colour, "opacity": 0.12},
             }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyfl import events
 from pyfl.events import Stamped
 
-__all__ = ["Span", "phase_spans", "present_phases"]
+__all__ = ["Span", "phase_begun", "phase_spans"]
 
 DONE = ""
 
@@ -38,10 +38,10 @@ class _Open:
     begin: float
 
 
-def phase_spans(told: Iterable[Stamped], now: float) -> list[Span]:
+def phase_spans(told: Iterable[Stamped], heard: Mapping[str, float]) -> list[Span]:
     """Training, waiting for others, adding up, holding until the commit, fetching: of every peer that tells, oldest first.
 
-    What is still going on ends `now`, at a peer that died when others saw it die.
+    What still goes on ends where knowledge does: when the peer was `heard` of last, or others saw it die.
     """
     going: dict[str, _Open] = {}
     last_word: dict[str, float] = {}
@@ -61,17 +61,17 @@ def phase_spans(told: Iterable[Stamped], now: float) -> list[Span]:
             gone[stamped.data.peer] = stamped.time
         if isinstance(stamped.data, events.PeerJoined):
             gone.pop(stamped.data.peer, None)
-        to = _phase(stamped.data)
+        to = phase_begun(stamped.data)
         if to is not None:
             epoch = getattr(stamped.data, "epoch", going[stamped.peer].epoch if stamped.peer in going else 1)
             change(stamped.peer, stamped.time, to, getattr(stamped.data, "round", 0), epoch)
     for peer in list(going):
-        end = now if gone.get(peer, 0.0) < last_word[peer] else gone[peer]
+        end = gone.get(peer, 0.0) if gone.get(peer, 0.0) > last_word[peer] else max(last_word[peer], heard.get(peer, 0.0))
         change(peer, end, DONE, 0, 0)
     return sorted(found, key=lambda span: span.begin)
 
 
-def _phase(event: events.ObservedEvent) -> str | None:
+def phase_begun(event: events.ObservedEvent) -> str | None:
     """The phase that begins with an event; empty: one ends and none begins; None: it says nothing of that."""
     match event:
         case events.TrainingStarted():
@@ -88,13 +88,3 @@ def _phase(event: events.ObservedEvent) -> str | None:
             return DONE
         case _:
             return None
-
-
-def present_phases(told: Iterable[Stamped]) -> dict[str, tuple[str, int]]:
-    """(phase, round) that each peer's own newest words say; finer than the list of peers, which knows only the swarm's phase."""
-    found: dict[str, tuple[str, int]] = {}
-    for stamped in told:
-        to = _phase(stamped.data)
-        if to is not None:
-            found[stamped.peer] = (to, getattr(stamped.data, "round", 0))
-    return found

@@ -35,7 +35,7 @@ def swarm_graph(peers: Sequence[SeenPeer], tree: Tree, ink: Ink, *, by_tier: boo
             "data": [{"name": phase.called, "icon": "circle", "itemStyle": _style(name, ink)} for name, phase in PHASES.items()],
             "bottom": 0, "itemGap": 14, "selectedMode": False, "textStyle": {"color": ink.soft, "fontSize": 12},
         },
-        "grid": {"left": 8, "right": 8, "top": 8, "bottom": 48, "containLabel": False},
+        "grid": {"left": 8, "right": 8, "top": 8, "bottom": 58, "containLabel": False},
         "xAxis": {"type": "value", "min": -EDGE, "max": EDGE, "show": False},
         "yAxis": {"type": "value", "min": -EDGE, "max": EDGE, "show": False},
         "series": [

@@ -204,7 +204,7 @@ class FakeSwarm:
             round=self.number if self.phase else -1, epoch=1, phase=self.phase, have=len(self.committed), digest=last.model if last else "",
             accuracy=last.accuracy if last else None, loss=last.loss if last else None, coordinator=living[0].id if living else "",
             voters=tuple(p.id for p in living[:3]), parameters=4_810, uptime_s=75.0,
-            waiting="" if self.phase else "3 more peers are needed",
+            waiting="" if self.phase else "6 peers to be here (now 3), and a committee among them",
         )  # fmt: skip
 
     def entries(self, asked: FakePeer) -> list[dict[str, Any]]:
@@ -228,10 +228,12 @@ class FakeSwarm:
         order = here[start:] + here[:start]
         return {"segment": segment, "root": order[0], "parent": {peer: order[(at - 1) // 2] for at, peer in enumerate(order) if at}}
 
-    def predict(self) -> tuple[int, dict[str, Any]]:
+    def predict(self, picture: bytes) -> tuple[int, dict[str, Any]]:
         self.predictions += 1
         if not self.committed:
             return 409, {"error": "No round is committed yet; the first model that can be asked is that of round 1."}
+        if picture == b"not a picture":
+            return 422, {"error": "This cannot be read as a picture."}
         top = [{"class": str(label), "label": label, "confidence": share} for label, share in ((3, 0.934), (5, 0.041), (8, 0.012))]
         newest = self.committed[-1]
         return 200, {"predictions": [{**top[0], "top": top}], "round": newest.round, "digest": newest.model}
@@ -273,10 +275,10 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
-            self.rfile.read(length)
+            picture = self.rfile.read(length)
             if self._refused():
                 return
-            code, answer = swarm.predict()
+            code, answer = swarm.predict(picture)
             self._json(answer, code)
 
         def _refused(self) -> bool:

@@ -20,7 +20,7 @@ def remember(memory: Memory, swarm: FakeSwarm) -> Memory:
     memory.rounds(swarm.committed[-16:])
     for peer in swarm.living():
         memory.local(msgspec.convert(peer.local(), Local))
-        memory.events([event for event in peer.journal if event.id > memory.last_event(peer.id)])
+        memory.events(peer.id, [event for event in peer.journal if event.id > memory.last_event(peer.id)], swarm.now)
     return memory
 
 

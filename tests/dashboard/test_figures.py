@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ from streamlit_app.figures.peer_charts import classes_held, speed
 from streamlit_app.figures.peer_table import history_table, peer_table
 from streamlit_app.figures.phase_spans import phase_spans
 from streamlit_app.figures.places import place_at, points
+from streamlit_app.figures.present_phase import with_own_words
 from streamlit_app.figures.round_table import round_table
 from streamlit_app.figures.swarm_graph import swarm_graph
 from streamlit_app.figures.tiers import depths, tier_points
@@ -158,7 +160,7 @@ def test_before_anything_is_known_there_are_the_same_figures_with_dashes() -> No
 
 def test_the_sentence_says_what_the_swarm_does_or_waits_for() -> None:
     swarm = FakeSwarm(rounds=2)
-    assert sentence(look(swarm)) == "3 more peers are needed."
+    assert sentence(look(swarm)) == "Waiting for 6 peers to be here (now 3), and a committee among them."
     said: list[str] = []
     for _ in range(6):
         swarm.step()
@@ -173,8 +175,8 @@ def test_ids_in_a_sentence_become_names() -> None:
     swarm = FakeSwarm().play(1)
     picture = look(swarm)
     assert picture.status is not None
-    status = msgspec.structs.replace(picture.status, waiting=f"waiting for {identity('lynx')}")
-    assert sentence(Picture(status=status, peers=picture.peers)) == "Waiting for lynx."
+    status = msgspec.structs.replace(picture.status, waiting=f"round 2's update from {identity('lynx')}")
+    assert sentence(Picture(status=status, peers=picture.peers)) == "Waiting for round 2's update from lynx."
 
 
 def test_numbers_read_as_people_say_them() -> None:
@@ -247,7 +249,7 @@ def test_the_map_has_each_class_of_each_peer_in_the_order_of_the_app(picture: Pi
 
 
 def test_spans_follow_each_other_at_every_peer(picture: Picture) -> None:
-    spans = phase_spans(picture.events, 2e9)
+    spans = phase_spans(picture.events, picture.heard)
     for name in NAMES:
         own = [span for span in spans if span.peer == identity(name)]
         assert [span.phase for span in own[:4]] == ["training", "waiting", "reducing", "holding"]
@@ -255,7 +257,20 @@ def test_spans_follow_each_other_at_every_peer(picture: Picture) -> None:
         assert all(before.end <= after.begin for before, after in pairwise(own))
 
 
-def test_what_goes_on_ends_now_and_at_a_dead_peer_when_others_saw_it_die() -> None:
+def test_a_peers_own_words_move_it_forward_within_the_round_and_never_back() -> None:
+    swarm = FakeSwarm().play(2)
+    swarm.step()
+    swarm.peer("lynx").say(events.TrainingEnded(3, 190, 0.5, 0.8, finite=True))
+    phases = {seen.called: seen.phase for seen in with_own_words(look(swarm)).peers}
+    assert phases == dict.fromkeys(NAMES, "training") | {"lynx": "waiting"}
+    old = look(swarm)
+    swarm.step()
+    assert old.status is not None
+    late = replace(look(swarm), events=old.events)
+    assert {seen.phase for seen in with_own_words(late).peers} == {"reducing"}
+
+
+def test_what_goes_on_ends_where_it_was_heard_last_and_at_a_dead_peer_when_others_saw_it_die() -> None:
     def at(time: float, peer: str, event: events.ObservedEvent) -> Stamped:
         return Stamped(int(time), time, time, peer, event)
 
@@ -264,12 +279,12 @@ def test_what_goes_on_ends_now_and_at_a_dead_peer_when_others_saw_it_die() -> No
         at(10.0, "b", events.TrainingStarted(1, 1)),
         at(12.0, "a", events.PeerLeft("b", "refused")),
     ]
-    ends = {span.peer: span.end for span in phase_spans(told, 30.0)}
+    ends = {span.peer: span.end for span in phase_spans(told, {"a": 30.0, "b": 9.0})}
     assert ends == {"a": 30.0, "b": 12.0}
 
 
 def test_the_timeline_has_a_row_a_peer_and_the_round_that_was_asked_for(picture: Picture) -> None:
-    spans = of_rounds(phase_spans(picture.events, 2e9), 3, 3)
+    spans = of_rounds(phase_spans(picture.events, picture.heard), 3, 3)
     option = timeline(spans, picture.names, INK)
     assert option["yAxis"]["data"] == sorted(NAMES, reverse=True)
     bars = [bar for line in option["series"] for bar in line["data"]]
@@ -316,7 +331,7 @@ def test_every_chart_is_plain_json_in_light_and_dark(picture: Picture) -> None:
             loss_curves((), {}, {}, {}, 0, inks),
             accuracy_curve((), 0, inks),
             class_map({}, {}, inks, dark=False),
-            timeline(phase_spans(picture.events, 2e9), picture.names, inks),
+            timeline(phase_spans(picture.events, picture.heard), picture.names, inks),
             timeline([], {}, inks),
             classes_held(local, "#000", inks),
             speed(local, "#000", inks),

@@ -40,7 +40,6 @@ class StillFollower:
 @pytest.fixture
 def show(monkeypatch: pytest.MonkeyPatch) -> Show:
     def run(picture: Picture | None, path: str = "swarm") -> AppTest:
-        monkeypatch.setattr("sys.argv", ["dashboard.py"])
         monkeypatch.setattr(shared, "follower", lambda: None if picture is None else StillFollower(picture))
         monkeypatch.setattr(shared, "chosen", lambda: Target(("127.0.0.1:8001",)))
         if path:
@@ -142,7 +141,7 @@ def test_what_is_not_fresh_stays_visible_and_says_how_old_it_is(show: Show) -> N
 
 def test_before_the_first_commit_predict_says_that_there_is_no_model_yet(show: Show) -> None:
     page = show(look(FakeSwarm()), "predict")
-    page.button(key="predict-digit-3").click().run()
+    page.button(key="predict-3").click().run()
     assert "No model yet" in page.info[0].value
     assert not page.error
 
