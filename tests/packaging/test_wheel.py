@@ -60,6 +60,8 @@ def test_the_wheel_has_the_compiled_parts_and_the_types(wheel: Path) -> None:
     assert "pyfl/kernels/_core.pyi" in names
     assert f"pyfl/overlay/_p2plib{suffix}" in names
     assert "pyfl/overlay/libp2p.so" in names
+    dashboard = ("dashboard.py", "app_pages/swarm.py", ".streamlit/config.toml", "pictures/icon.png", "samples/digits/3.png")
+    assert {f"streamlit_app/{name}" for name in dashboard} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "bindings/")) or name.endswith((".cpp", ".go"))]
 
 
