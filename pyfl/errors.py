@@ -31,6 +31,8 @@ class LayoutError(TrainingError, ValueError):
 class ModelMismatch(TrainingError):
     """Arrays or a model differ from the layout that the swarm trains."""
 
+    exit_code = 5
+
 
 class NoTrainableWeights(TrainingError):
     """The model has nothing to train, so there is nothing to federate."""

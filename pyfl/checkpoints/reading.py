@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from pyfl.checkpoints.best import BEST, checkpoint_name, read_mark
+from pyfl.checkpoints.best import BEST, read_mark
 from pyfl.checkpoints.store import MODEL, Saved
 from pyfl.errors import CheckpointError
 from pyfl.wire import digests
@@ -42,19 +42,23 @@ def best_checkpoint(directory: Path) -> tuple[Saved, NDArray[np.float32]]:
     Raises `CheckpointError` when no round was measured, or no peer here has held that round's model.
     """
     marks = [*directory.glob(f"checkpoints/{BEST}"), *directory.glob(f"*/checkpoints/{BEST}"), *directory.glob(BEST)]
-    missed = ""
+    missed = wrong = ""
     for path in sorted(marks):
         mark = read_mark(path.parent)
         if mark is None:
             continue
-        checkpoint = path.parent / f"{checkpoint_name(mark.round)}.json"
-        if checkpoint.exists():
-            saved, model = read_checkpoint(checkpoint)
-            if saved.model == mark.model:
+        # By its digest: a round that left the model as it was has no checkpoint of its own.
+        for checkpoint in sorted(path.parent.glob("round-*.json"), reverse=True):
+            try:
+                saved, model = read_checkpoint(checkpoint)
+            except CheckpointError as error:
+                wrong = f" One there cannot be read: {error}"
+                continue
+            if (saved.run, saved.model) == (mark.run, mark.model):
                 return saved, model
         missed = (
             f"The swarm's best round is {mark.round}, with {mark.measure} {mark.value:.4g}, and its model is not in {path.parent}: this "
-            "peer was not there then, or its checkpoint was lost. Ask in another peer's data directory, or for the newest."
+            f"peer was not there then, or its checkpoint was lost. Ask in another peer's data directory, or for the newest.{wrong}"
         )
     raise CheckpointError(
         missed

@@ -112,9 +112,11 @@ class CheckpointStore:
         if not (same and self._adopt(staged_name, name, saved)) and not self._write(name, saved, model, state):
             return False
         self._remove_staged(lambda other: other[0] <= saved.round)
-        best = checkpoint_name(self._best.round) if self._best and self._best.run == saved.run else ""
+        best = self._best.model if self._best and self._best.run == saved.run else ""
         for old in self._found("round")[KEPT:]:
-            if old != best:
+            kept = self._sidecar(old)
+            # by its digest: a round that left the model as it was has no checkpoint of its own
+            if kept is None or kept.run != saved.run or kept.model != best:
                 self._remove(old)
         return True
 

@@ -54,6 +54,10 @@ def peer(
     ] = None,
     limit_samples: Annotated[Count, typer.Option(min=0, help="Each peer trains on so many samples at most.", rich_help_panel=RUN)] = None,
     rounds: Annotated[Count, typer.Option(min=1, help="The run's last round.", rich_help_panel=RUN)] = None,
+    start_from: Annotated[
+        Text,
+        typer.Option("--from", help="A founder's first model: a .keras file or a checkpoint.", metavar="FILE", rich_help_panel=RUN),
+    ] = None,
     strategy: Annotated[Text, typer.Option(help="fedavg, fedavgm, fedadam; with arguments.", rich_help_panel=RUN)] = None,
     tiers: Annotated[Text, typer.Option(help="rotated:4, tree:4, star, chain.", rich_help_panel=RUN)] = None,
     min_peers: Annotated[Count, typer.Option(min=1, help="Round 1 opens with so many.", rich_help_panel=RUN)] = None,

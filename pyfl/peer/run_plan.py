@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 from pyfl.aggregation import Strategy
 from pyfl.aggregation.strategy import parse as parse_strategy
 from pyfl.apps import App, load_app
+from pyfl.apps.warm_start import WarmStarted, starting_weights
 from pyfl.errors import AppError, RefusedBySwarm
 from pyfl.peer.settings import PeerSettings
 from pyfl.rounds.buffers import Buffers
@@ -16,6 +18,7 @@ from pyfl.rounds.records import RunRecord
 from pyfl.tiers import Tiers
 from pyfl.tiers import parse as parse_tiers
 from pyfl.training.trainer import FlatTrainer
+from pyfl.wire import digests
 
 __all__ = ["RunPlan"]
 
@@ -43,6 +46,8 @@ class RunPlan:
         self._tiers = tiers or (parse_tiers(settings.tiers) if settings.tiers else None)
         self._early_stopping = early_stopping or (parse_early_stopping(settings.early_stopping) if settings.early_stopping else None)
         self._me = ""
+        self._begins = ""
+        """Digest of the model to start from, once it was read."""
         self._guess: FlatTrainer | None = None
 
     def prepare(self, me: str, *, founding: bool) -> tuple[RunRecord | None, FlatTrainer | None]:
@@ -63,7 +68,13 @@ class RunPlan:
         return self._record(app, trainer, seed), trainer
 
     def _make(self, app: App, seed: int) -> FlatTrainer:
-        return app.build(self._settings.index, self._settings.of, seed, peer=self._me)
+        trainer = app.build(self._settings.index, self._settings.of, seed, peer=self._me)
+        path = self._settings.start_from
+        if not path:
+            return trainer
+        weights = starting_weights(Path(path), trainer.layout)
+        self._begins = digests.combine(digests.of_vector(weights))
+        return WarmStarted(trainer, weights)
 
     def _record(self, app: App | None, trainer: FlatTrainer, seed: int) -> RunRecord:
         settings = self._settings
@@ -91,19 +102,32 @@ class RunPlan:
 
     def build(self, run: RunRecord) -> FlatTrainer:
         """Make the trainer for the swarm's run. Raises `RefusedBySwarm` where an explicit setting differs from it."""
-        differences = self._differences(run)
-        if differences:
-            raise RefusedBySwarm(
-                f"This peer was told something else than the swarm of run {run.run} trains: {'; '.join(differences)}. "
-                "Leave these settings out, or join another swarm."
-            )
+        self._refuse(run, self._differences(run))
         if self._trainer is not None:
             return self._trainer
         app = self._app or load_app(run.app).with_options(self._options)
         guess, self._guess = self._guess, None
         if guess is not None and {name: str(value) for name, value in app.record().items()} == run.options:
             return guess  # `_differences` has found app and seed to be the run's
-        return self._make(app.with_options(run.options), run.seed)
+        trainer = self._make(app.with_options(run.options), run.seed)
+        if self._begins and self._begins != run.model:
+            self._refuse(run, [f"from {self._settings.start_from} here, model {run.model[:12]} there"])
+        return trainer
+
+    def _refuse(self, run: RunRecord, differences: list[str]) -> None:
+        if not differences:
+            return
+        rounds = self._settings.rounds
+        longer = (
+            f" A run's last round is fixed when it is founded: to go on after round {run.rounds}, found a new run in another data "
+            "directory with --from and the last checkpoint of this one."
+            if rounds is not None and rounds > run.rounds
+            else ""
+        )
+        raise RefusedBySwarm(
+            f"This peer was told something else than the swarm of run {run.run} trains: {'; '.join(differences)}. "
+            f"Leave these settings out, or join another swarm.{longer}"
+        )
 
     def app(self, run: RunRecord) -> App:
         """The app of the run, with this peer's own options. Raises `AppError` for a trainer that was handed over as an object."""

@@ -42,6 +42,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     early_stopping: str | None = None
     """As `accuracy:patience=5,min_delta=0.001`."""
     seed: int | None = None
+    start_from: str | None = None
+    """A founder's model 0: a `.keras` file, or a checkpoint's `.safetensors`. Default: the app's fresh model."""
     expect: int = 0
     voters: int = 0
     durability: str = "full"
@@ -70,6 +72,11 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `ConfigError` for a value that no peer can have."""
         if self.durability not in ("full", "relaxed"):
             raise ConfigError(f"durability is {self.durability!r}; expected full (voters fsync before a commit) or relaxed")
+        if self.start_from and self.join and self.expect < 2:
+            raise ConfigError(
+                "start_from (--from): only a founder says what model the run begins with, and this peer is told to join one. Leave it out: "
+                "a joiner is given the swarm's model."
+            )
         if self.early_stopping is not None:
             parse_early_stopping(self.early_stopping)
         if self.http:

@@ -87,26 +87,26 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
             for tensor, start, stop in zip(self.tensors, self.bounds[:-1], self.bounds[1:], strict=True)
         ]
 
-    def difference(self, swarm: Layout) -> list[str]:
-        """Say what differs between this peer's layout and the swarm's, a line a difference; empty when equal."""
+    def difference(self, swarm: Layout, where: str = "in the swarm") -> list[str]:
+        """Say what differs between this peer's layout and the swarm's, a line a difference; empty when equal. `where`: what that is."""
         here = {tensor.name: tensor for tensor in self.tensors}
         there = {tensor.name: tensor for tensor in swarm.tensors}
         lines: list[str] = []
         for name, tensor in here.items():
             other = there.get(name)
             if other is None:
-                lines.append(f"{name}: shape {tensor.shape} here, absent in the swarm")
+                lines.append(f"{name}: shape {tensor.shape} here, absent {where}")
                 continue
             if tensor.shape != other.shape:
-                lines.append(f"{name}: shape {tensor.shape} here, {other.shape} in the swarm")
+                lines.append(f"{name}: shape {tensor.shape} here, {other.shape} {where}")
             if tensor.trainable != other.trainable:
-                lines.append(f"{name}: {_kind(tensor)} here, {_kind(other)} in the swarm")
-        lines.extend(f"{name}: absent here, shape {tensor.shape} in the swarm" for name, tensor in there.items() if name not in here)
+                lines.append(f"{name}: {_kind(tensor)} here, {_kind(other)} {where}")
+        lines.extend(f"{name}: absent here, shape {tensor.shape} {where}" for name, tensor in there.items() if name not in here)
         if not lines and self.tensors != swarm.tensors:
             place, ours, theirs = next(
                 (place, a.name, b.name) for place, (a, b) in enumerate(zip(self.tensors, swarm.tensors, strict=True)) if a != b
             )
-            lines.append(f"order: tensor {place} is {ours} here, {theirs} in the swarm")
+            lines.append(f"order: tensor {place} is {ours} here, {theirs} {where}")
         return lines
 
 

@@ -69,6 +69,19 @@ def test_a_peer_that_came_after_the_best_round_says_that_it_never_had_it(tmp_pat
         best_checkpoint(tmp_path)
 
 
+def test_a_best_round_that_left_the_model_as_it_was_is_found_by_its_digest(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    commit(store, 1)
+    store.pin(BestMark("run", 4, mark(1).model, "accuracy", 0.5))
+    commit(store, 5, 6, 7)
+    assert rounds_kept(tmp_path) == [1, 6, 7]
+    (tmp_path / "round-000007.safetensors").write_bytes(b"damaged")
+    assert best_checkpoint(tmp_path)[0].round == 1
+    (tmp_path / "round-000001.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"One there cannot be read: .*round-000001"):
+        best_checkpoint(tmp_path)
+
+
 def test_the_best_of_another_run_is_no_reason_to_keep_a_checkpoint(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.pin(mark(1, run="another run"))

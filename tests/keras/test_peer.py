@@ -147,6 +147,21 @@ def test_fit_can_end_with_the_best_rounds_weights_and_early(peer: MakePeer) -> N
     assert combine(of_vector(np.concatenate([w.ravel() for w in model.get_weights()]))) == digests[best]
 
 
+@pytest.mark.parametrize("way", ["fit", "callback"])
+def test_a_founders_warm_model_stays_warm(peer: MakePeer, way: str) -> None:
+    model = sequential()
+    model.fit(X, Y, epochs=3, verbose=0)
+    warm = np.concatenate([w.ravel() for w in model.get_weights()])
+    with peer() as p:
+        if way == "fit":
+            p.fit(model, X, Y, rounds=1, min_peers=1, verbose=0)
+        else:
+            model.fit(X, Y, epochs=1, verbose=0, callbacks=[pyfl.keras.FederatedCallback(p, min_peers=1)])
+        held = {e.data.round: e.data.digest for e in p.events() if isinstance(e.data, ModelInstalled)}
+    assert held[0] == combine(of_vector(warm)), "model 0 of the run is the model as it was handed over"
+    assert held[1] != held[0]
+
+
 def test_batch_hooks_are_called_and_stopping_leaves_the_swarm(peer: MakePeer) -> None:
     batches: list[int] = []
 
