@@ -67,12 +67,12 @@ def _detail(picture: Picture, seen: SeenPeer) -> None:
     share = sum(counted.values()) / len(counted) if counted else None
     newest = local.trained[-1] if local.trained else None
     with st.container(horizontal=True, gap="xsmall"):
-        st.metric("Contributed to", percent(share), help="Of the rounds that are remembered", border=True, width=142)
-        st.metric("Newest training", seconds(newest.train_s if newest else None), border=True, width=142)
-        st.metric("Sent", byte_count(local.resources.bytes_sent), border=True, width=142)
-        st.metric("Received", byte_count(local.resources.bytes_received), border=True, width=142)
-        st.metric("Memory", byte_count(local.resources.rss_bytes), border=True, width=142)
-        st.metric("Processor time", seconds(local.resources.cpu_s), border=True, width=142)
+        st.metric("Contributed to", percent(share), help="Of the rounds that are remembered", border=True)
+        st.metric("Newest training", seconds(newest.train_s if newest else None), border=True)
+        st.metric("Sent", byte_count(local.resources.bytes_sent), border=True)
+        st.metric("Received", byte_count(local.resources.bytes_received), border=True)
+        st.metric("Memory", byte_count(local.resources.rss_bytes), border=True)
+        st.metric("Processor time", seconds(local.resources.cpu_s), border=True)
     left, right = st.columns(2)
     with left, st.container(border=True):
         st.markdown("**Samples of each class**")

@@ -15,7 +15,6 @@ __all__ = ["page"]
 
 PLACES, TIERS = "in place", "by tier"
 HEIGHT = 460
-FIGURE = 142  # six in a row of a page 1,280 pixels wide, two on a telephone
 
 
 def page() -> None:
@@ -30,7 +29,7 @@ def _draw(picture: Picture) -> None:
         for figure in figures:
             st.metric(
                 figure.label, figure.value, figure.change or None, delta_color=figure.good,  # type: ignore[arg-type]
-                delta_arrow="auto" if figure.good != "off" else "off", help=figure.means, border=True, width=FIGURE, height="stretch",
+                delta_arrow="auto" if figure.good != "off" else "off", help=figure.means, border=True, width="stretch", height="stretch",
             )  # fmt: skip
     if picture.status and picture.status.rounds:
         st.progress(min(1.0, max(0, picture.status.have) / picture.status.rounds))

@@ -29,17 +29,23 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SeenPeer:
-    """A peer and its place in the graph, which it keeps. `gone`: how it went, empty while it is there."""
+    """A peer, its place among all and its spot within its site, which it keeps. `gone`: how it went, empty while it is there."""
 
     entry: PeerEntry
     place: int
     gone: str = ""
     gone_at: float = 0.0
+    spot: int = 0
 
     @property
     def called(self) -> str:
         """Its name, or the beginning of its id."""
         return self.entry.name or self.entry.peer[:8]
+
+    @property
+    def site(self) -> str:
+        """Where it is, by its labels; empty where they do not say."""
+        return self.entry.labels.get("site", "") or self.entry.labels.get("region", "")
 
     @property
     def phase(self) -> str:

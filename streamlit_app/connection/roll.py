@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pyfl.events import PeerJoined, PeerLeft, Stamped
 from pyfl.peer.status import PeerEntry
@@ -37,26 +38,32 @@ class Roll:
         here = {entry.peer: entry for entry in present}
         for peer, entry in sorted(here.items(), key=lambda item: _rank(item[1])):
             known = self._seen.get(peer)
-            self._seen[peer] = SeenPeer(entry, self._free_place() if known is None else known.place)
+            fresh = SeenPeer(entry, self._free_place() if known is None else known.place)
+            spot = known.spot if known is not None and known.site == fresh.site else self._free_spot(fresh)
+            self._seen[peer] = replace(fresh, spot=spot)
         for peer, seen in list(self._seen.items()):
             if peer in here:
                 continue
             if not seen.gone:
-                self._seen[peer] = SeenPeer(seen.entry, seen.place, self._said_goodbye.get(peer, DIED), now)
+                self._seen[peer] = replace(seen, gone=self._said_goodbye.get(peer, DIED), gone_at=now)
             elif now - seen.gone_at > REMEMBERED_S:
                 del self._seen[peer]
 
     def peers(self) -> tuple[SeenPeer, ...]:
         """Everyone, in the order of their names; how somebody went may be known only after it had gone."""
-        told = (
-            SeenPeer(seen.entry, seen.place, self._said_goodbye.get(peer, seen.gone), seen.gone_at) if seen.gone else seen
-            for peer, seen in self._seen.items()
-        )
+        told = (replace(seen, gone=self._said_goodbye.get(peer, seen.gone)) if seen.gone else seen for peer, seen in self._seen.items())
         return tuple(sorted(told, key=lambda seen: (seen.called, seen.entry.peer)))
 
     def _free_place(self) -> int:
-        taken = {seen.place for seen in self._seen.values()}
-        return next(place for place in range(len(taken) + 1) if place not in taken)
+        return _lowest({seen.place for seen in self._seen.values()})
+
+    def _free_spot(self, fresh: SeenPeer) -> int:
+        same = (seen.spot for peer, seen in self._seen.items() if peer != fresh.entry.peer and seen.site == fresh.site)
+        return _lowest(set(same))
+
+
+def _lowest(taken: set[int]) -> int:
+    return next(place for place in range(len(taken) + 1) if place not in taken)
 
 
 def _rank(entry: PeerEntry) -> tuple[str, str, str, str]:

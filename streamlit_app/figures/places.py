@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from streamlit_app.connection.picture import SeenPeer
 
-__all__ = ["place_at", "points"]
+__all__ = ["Cell", "place_at", "points", "site_cells"]
 
 Point = tuple[float, float]
 _HEXAGON = (150, 30, 210, 330, 90, 270)  # the first two side by side, four a rectangle, six all round
@@ -26,8 +27,8 @@ _RINGS = (
     (0.54, 24, 7.5),
     (0.38, 18, 10),
 )
-SITE_SIZE = 0.36
-SITE_DISTANCE = 0.6
+WIDE = 2.0  # the picture is about so many times as wide as high
+RING = 0.72  # of its cell, that a ring fills
 
 
 @lru_cache(maxsize=1)
@@ -50,19 +51,36 @@ def place_at(place: int) -> Point:
 
 
 def points(peers: Sequence[SeenPeer]) -> dict[str, Point]:
-    """Each peer's point in the unit circle, by its id."""
-    sites = sorted({_site(seen) for seen in peers})
-    if len(sites) < 2:
+    """Each peer's point in the square from -1 to 1, by its id."""
+    sites = site_cells(peers)
+    if not sites:
         return {seen.entry.peer: place_at(seen.place) for seen in peers}
     found: dict[str, Point] = {}
-    for number, site in enumerate(sites):
-        centre = place_at(number)
-        inside = sorted((seen for seen in peers if _site(seen) == site), key=lambda seen: seen.place)
-        for turn, seen in enumerate(inside):
-            x, y = place_at(turn)
-            found[seen.entry.peer] = (centre[0] * SITE_DISTANCE + x * SITE_SIZE, centre[1] * SITE_DISTANCE + y * SITE_SIZE)
+    for seen in peers:
+        (x, y), (across, along) = place_at(seen.spot), sites[seen.site].reach
+        found[seen.entry.peer] = (sites[seen.site].centre[0] + x * across, sites[seen.site].centre[1] + y * along)
     return found
 
 
-def _site(seen: SeenPeer) -> str:
-    return seen.entry.labels.get("site", "") or seen.entry.labels.get("region", "")
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A site's part of the picture: its middle, and how far its ring reaches to the side and upwards."""
+
+    centre: Point
+    reach: Point
+
+
+def site_cells(peers: Sequence[SeenPeer]) -> dict[str, Cell]:
+    """Cells side by side for the sites, in the order of their names; none if there is only one."""
+    sites = sorted({seen.site for seen in peers})
+    if len(sites) < 2:
+        return {}
+    columns = math.ceil(math.sqrt(len(sites) * WIDE))
+    rows = math.ceil(len(sites) / columns)
+    columns = math.ceil(len(sites) / rows)
+    found: dict[str, Cell] = {}
+    for number, site in enumerate(sites):
+        row, column = divmod(number, columns)
+        centre = ((2 * column + 1) / columns - 1, 1 - (2 * row + 1) / rows)
+        found[site] = Cell(centre, (RING / columns, RING / rows))
+    return found

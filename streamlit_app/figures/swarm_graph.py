@@ -8,7 +8,7 @@ from typing import Any
 from streamlit_app.connection.answers import Tree
 from streamlit_app.connection.picture import SeenPeer
 from streamlit_app.figures.palette import PHASES, Ink, phase_of
-from streamlit_app.figures.places import points
+from streamlit_app.figures.places import Cell, points, site_cells
 from streamlit_app.figures.tiers import depths, tier_points
 
 __all__ = ["swarm_graph"]
@@ -27,7 +27,9 @@ def swarm_graph(peers: Sequence[SeenPeer], tree: Tree, ink: Ink, *, by_tier: boo
     size = 46 if len(peers) <= FEW else 30 if len(peers) <= SOME else 18 if len(peers) <= MANY else 11
     # Every phase is a category also when nobody is in it: the legend stays as it is.
     categories = [{"name": phase.called, "itemStyle": _style(name, ink)} for name, phase in PHASES.items()]
-    nodes = [_node(seen, where[seen.entry.peer], size, tier, tree, ink, labelled=len(peers) <= MANY) for seen in members]
+    nodes = [
+        _node(seen, where[seen.entry.peer], size, tier, tree, ink, labelled=len(peers) <= MANY, few=len(peers) <= FEW) for seen in members
+    ]
     return {
         "animation": False,
         "tooltip": {"trigger": "item", "confine": True},
@@ -45,13 +47,14 @@ def swarm_graph(peers: Sequence[SeenPeer], tree: Tree, ink: Ink, *, by_tier: boo
                 "edgeSymbol": ["none", "arrow"], "edgeSymbolSize": 7,
                 "data": nodes, "links": _links(tree, {seen.entry.peer for seen in members if not seen.gone}, ink),
                 "emphasis": {"focus": "adjacency", "lineStyle": {"width": 3}},
-            }
+            },
+            _sites({} if by_tier else site_cells(members), ink),
         ],
     }  # fmt: skip
 
 
 def _node(
-    seen: SeenPeer, at: tuple[float, float], size: int, tier: Mapping[str, int], tree: Tree, ink: Ink, *, labelled: bool
+    seen: SeenPeer, at: tuple[float, float], size: int, tier: Mapping[str, int], tree: Tree, ink: Ink, *, labelled: bool, few: bool
 ) -> dict[str, Any]:
     entry, gone = seen.entry, bool(seen.gone)
     role = "coordinator" if entry.coordinator and not gone else "votes" if entry.voter and not gone else ""
@@ -68,8 +71,9 @@ def _node(
         "symbolSize": size + (10 if entry.peer == tree.root and not gone else 0),
         "itemStyle": style,
         "label": {
-            "show": labelled, "position": "bottom", "distance": 4, "backgroundColor": ink.paper, "padding": [1, 3], "lineHeight": 15,
-            "formatter": f"{{name|{_plain(seen.called)}}}" + (f"\n{{sub|{sub}}}" if sub else ""),
+            "show": labelled, "position": "bottom", "distance": 4, "lineHeight": 15,
+            "backgroundColor": ink.paper if few else "transparent", "padding": [1, 3],  # few: over arrows, and not over a neighbour
+            "formatter": f"{{name|{_plain(seen.called)}}}" + (f"\n{{sub|{sub}}}" if sub and (few or gone) else ""),
             "rich": {
                 "name": {"color": ink.soft if gone else ink.text, "fontSize": 13, "fontWeight": 600},
                 "sub": {"color": ink.soft, "fontSize": 11},
@@ -77,6 +81,13 @@ def _node(
         },
         "tooltip": {"formatter": _tooltip(seen, tier.get(entry.peer))},
     }  # fmt: skip
+
+
+def _sites(cells: Mapping[str, Cell], ink: Ink) -> dict[str, Any]:
+    """The names of the sites, in the middle of each one's ring."""
+    label = {"show": True, "position": "inside", "formatter": "{b}", "color": ink.soft, "fontSize": 13, "fontStyle": "italic"}
+    data = [{"name": _plain(site or "no site"), "value": list(cell.centre)} for site, cell in cells.items()]
+    return {"type": "scatter", "id": "sites", "symbolSize": 0, "silent": True, "label": label, "data": data}
 
 
 def _style(phase: str, ink: Ink) -> dict[str, Any]:

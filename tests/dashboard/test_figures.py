@@ -110,7 +110,10 @@ def test_sixty_places_are_apart_and_all_places_are_inside_the_frame() -> None:
 
 
 def test_sites_are_rings_of_their_own() -> None:
-    where = points(look(FakeSwarm(sites=True).play(1)).peers)
+    picture = look(FakeSwarm(sites=True).play(1))
+    where = points(picture.peers)
+    option = swarm_graph(picture.peers, Tree(), INK)
+    assert [label["name"] for label in option["series"][1]["data"]] == ["bergen", "oslo"]
     oslo = [where[identity(name)] for name in ("finch", "lynx", "otter")]
     bergen = [where[identity(name)] for name in ("badger", "heron", "marten")]
     assert min(x for x, _ in oslo) > max(x for x, _ in bergen) or max(x for x, _ in oslo) < min(x for x, _ in bergen)

@@ -33,6 +33,18 @@ def test_whoever_is_seen_keeps_its_place_and_no_two_have_the_same(moments: list[
         before, where = after, here
 
 
+def test_within_a_site_nobody_is_moved_either() -> None:
+    roll = Roll()
+    roll.call([entry("a", "x"), entry("b", "y"), entry("c", "x"), entry("d", "y"), entry("e", "x")], 0.0)
+    before = points(roll.peers())
+    assert len(set(before.values())) == 5
+    roll.call([entry("b", "y"), entry("c", "x"), entry("d", "y"), entry("e", "x")], 1.0)
+    roll.call([entry("b", "y"), entry("c", "x"), entry("d", "y"), entry("e", "x"), entry("f", "x")], 2.0 + REMEMBERED_S)
+    after = points(roll.peers())
+    assert {peer: after[peer] for peer in after if peer in before} == {peer: at for peer, at in before.items() if peer in after}
+    assert len(after) == 5
+
+
 def test_the_first_to_be_seen_are_in_the_order_of_their_names() -> None:
     roll = Roll()
     roll.call([entry(name) for name in ("otter", "badger", "lynx")], 0.0)
