@@ -87,9 +87,8 @@ def test_a_newer_commit_is_what_answers_the_next_question() -> None:
             peer.commit(number)
             found = http.post("/v1/predict?top=10", content=image, headers=PNG).json()
             assert (found["round"], found["digest"]) == (number, peer.held.saved.model)
-            np.testing.assert_allclose(
-                confidences(found["predictions"][0]), peer.expected(pixels_of(image))[0], atol=1e-5
-            )  # another order of additions moves the sixth digit
+            expected = peer.expected(pixels_of(image))[0]
+            np.testing.assert_allclose(confidences(found["predictions"][0]), expected, atol=1e-5)  # additions in another order
 
 
 def test_before_the_first_commit_there_is_nothing_to_ask_and_nothing_to_fetch() -> None:
