@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -140,7 +141,7 @@ class _Judge:
         if not self._samples:
             return None
         accuracy = next((metrics[name] for name in ACCURACIES if name in metrics), None)
-        correct = round(accuracy * self._samples) if accuracy is not None else None
+        correct = round(accuracy * self._samples) if accuracy is not None and math.isfinite(accuracy) else None
         return Evaluation(self._samples, metrics["loss"] * self._samples, correct)
 
 

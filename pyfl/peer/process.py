@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -137,29 +138,31 @@ class Process:
         """Told by any thread, observed by the loop's."""
         self._met = Acquaintances(self.data_dir / "peers.json", lambda text: self._faults.append(FaultSeen("peers.json", text)))
         self._http = self._bind_http()  # before the overlay opens, which tells its port to the others
-        try:
-            self.net = self._open(key)
-        except BaseException:
+        with ExitStack() as opened:
             if self._http is not None:
-                self._http.close()
-            raise
-        self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
-        self.worker = worker(self.net)
-        self.driver = Driver(
-            self.net, self.worker, self._build, time.monotonic, self._observe,
-            secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full", stay=settings.stay,
-        )  # fmt: skip
-        self.handle = Handle(self.driver, self._journal, settings, self.net, self._app, self._http_label())
-        self._rss_base = resident_bytes()[0]
-        self.joined = threading.Event()
-        """Set when this peer is a member of the swarm; a founder is from the beginning."""
-        if self.founds or self._met.known:  # once a member, a peer tries for ever
-            self.joined.set()
-        self._lost_since: float | None = None
-        self._names: dict[str, str] = {}
-        """Of everyone met in this life: those who died are still called by name."""
-        self._asked: Ending | None = None
-        self._server = self._serve(key)
+                opened.callback(self._http.close)
+            self.net = self._open(key)
+            opened.callback(self.net.close)
+            self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
+            opened.callback(self._journal.close)
+            self.worker = worker(self.net)
+            opened.callback(self.worker.close)
+            self.driver = Driver(
+                self.net, self.worker, self._build, time.monotonic, self._observe,
+                secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full", stay=settings.stay,
+            )  # fmt: skip
+            self.handle = Handle(self.driver, self._journal, settings, self.net, self._app, self._http_label())
+            self._rss_base = resident_bytes()[0]
+            self.joined = threading.Event()
+            """Set when this peer is a member of the swarm; a founder is from the beginning."""
+            if self.founds or self._met.known:  # once a member, a peer tries for ever
+                self.joined.set()
+            self._lost_since: float | None = None
+            self._names: dict[str, str] = {}
+            """Of everyone met in this life: those who died are still called by name."""
+            self._asked: Ending | None = None
+            self._server = self._serve(key)
+            opened.pop_all()  # all of it is there: `close` gives it back
 
     def _bind_http(self) -> socket.socket | None:
         if not self._settings.http:

@@ -108,6 +108,16 @@ def test_fewer_samples_than_peers_is_said_before_anything_is_trained() -> None:
         App(model=object, data=data).build(0, 4)
 
 
+def test_fewer_samples_than_classes_train_like_any_others() -> None:
+    trainer = load_app("digits").build(0, 2, 1, {"limit_samples": 4})
+    base = np.zeros(trainer.layout.size, np.float32)
+    trainer.initial(base)
+    out = np.zeros_like(base)
+    outcome = trainer.train(base, out, RoundInfo(1, 2), lambda: False)
+    assert len(getattr(trainer, "label_counts")) <= 4  # noqa: B009
+    assert (outcome.samples > 0, bool(np.isfinite(out).all()), bool((out != base).any())) == (True, True, True)
+
+
 def test_augmentation_moves_and_mirrors_in_training_and_only_then() -> None:
     layer = flip_and_shift(2)
     images = np.zeros((400, 5, 7, 1), np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ from pyfl.errors import (
     SwarmUnreachable,
     TrainingError,
 )
-from pyfl.events import ModelInstalled
+from pyfl.events import ModelInstalled, TrainingEnded
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.api import Peer
 from pyfl.peer.swarm_key import write_secret
@@ -223,7 +225,70 @@ def test_two_scripts_with_the_callback_end_with_one_model_and_a_late_one_begins_
         assert float(model.optimizer.learning_rate) == pytest.approx(0.05 * 0.5 ** (24 / 2), rel=1e-4)
 
 
+def test_a_round_of_the_callback_may_be_a_number_of_batches(peer: MakePeer) -> None:
+    model = sequential()
+    with peer() as p:
+        federated = pyfl.keras.FederatedCallback(p, steps_per_round=2, min_peers=1)
+        history = model.fit(X, Y, epochs=4, batch_size=16, shuffle=False, verbose=0, callbacks=[federated]).history
+        trained = [e.data.samples for e in p.events() if isinstance(e.data, TrainingEnded)]
+    assert len(X) == 40, "3 batches an epoch: of 16, 16 and 8"
+    assert [committed.number for committed in federated.rounds] == [1, 2, 3, 4, 5, 6], "12 batches are 6 rounds"
+    assert trained == [32, 24, 24] * 2, "rounds go over the ends of epochs, and count what they trained on"
+    assert history["round"] == [1, 3, 4, 6]
+    assert combine(of_vector(np.concatenate([w.ravel() for w in model.get_weights()]))) == federated.rounds[-1].digest
+
+
 # ---- errors of a program's own
+
+
+@pytest.mark.parametrize("way", ["fit", "callback"])
+@pytest.mark.parametrize("moment", ["training", "waiting"])
+def test_ctrl_c_inside_fit_leaves_the_swarm_and_is_raised(peer: MakePeer, way: str, moment: str) -> None:
+    class Interrupt(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if moment == "training":
+                signal.raise_signal(signal.SIGINT)
+
+    def interrupt_when_it_holds_its_model(p: Peer) -> None:
+        held = threading.Event()
+        wait_until_installed(p, 0, held)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    min_peers = 1 if moment == "training" else 2  # a second peer never comes
+    began = peer()
+
+    def script() -> None:
+        with began as p:
+            if moment == "waiting":
+                InThread(lambda: interrupt_when_it_holds_its_model(p))
+            if way == "fit":
+                p.fit(sequential(), X, Y, rounds=3, verbose=0, callbacks=[Interrupt()], min_peers=min_peers)
+            else:
+                sequential().fit(X, Y, epochs=3, verbose=0, callbacks=[pyfl.keras.FederatedCallback(p, min_peers=min_peers), Interrupt()])
+
+    with pytest.raises(KeyboardInterrupt):
+        script()
+    assert not began.entered, "the swarm was left, and the overlay closed"
+
+
+@pytest.mark.parametrize("loop", ["fast", "fit"])
+def test_a_metric_that_is_not_a_number_is_passed_on_and_counts_for_nobody(peer: MakePeer, loop: str) -> None:
+    def accuracy(y: Any, p: Any) -> Any:
+        return keras.ops.mean(p, axis=-1) * float("nan")
+
+    model = keras.Sequential([layers.Input((FEATURES,)), layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[accuracy])
+    more = [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)] if loop == "fit" else []
+    with peer() as p:
+        history = p.fit(
+            model, X, Y, rounds=3, min_peers=1, validation_split=0.25, verbose=0, callbacks=more, early_stopping="accuracy:patience=1"
+        )
+        told = p.rounds()
+    assert history.history["round"] == [1, 2, 3], "rounds without the metric are no reason to stop"
+    assert np.isnan(history.history["val_accuracy"]).all()
+    assert "swarm_accuracy" not in history.history
+    assert all(entry.accuracy is None and entry.loss is not None and not entry.void for entry in told if entry.round)
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
 def test_what_a_callback_raises_comes_out_of_fit(peer: MakePeer) -> None:
