@@ -12,9 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pyfl.events import RunAdopted
 from pyfl.overlay.free_port import free_ports
+from streamlit_app.connection.client import PeerApi
+from streamlit_app.connection.targets import read_target
 from tests.dashboard.fake_swarm import TOKEN, FakeSwarm
-from tests.real.programs import environment
+from tests.real.programs import Programs, environment
 
 pytestmark = pytest.mark.real
 
@@ -68,3 +71,26 @@ def test_a_data_directory_without_a_running_peer_is_an_error(tmp_path: Path) -> 
     code, told = refusal(tmp_path, "--data-dir", str(tmp_path))
     assert code == 1
     assert "No peer is running" in told
+
+
+def test_a_data_directory_tells_the_address_and_the_token_of_the_peer_that_runs_there(tmp_path: Path) -> None:
+    port, http = free_ports(2)
+    with Programs(tmp_path) as programs:
+        options = ("--app", "linear", "--rounds", "1", "--min-peers", "2", "--data-dir", str(tmp_path / "peer"))
+        peer = programs.start("127.0.0.1", str(port), "--http", str(http), *options)
+        programs.until(lambda: bool(peer.said(RunAdopted)), 60.0, "it founds its run")
+        target = read_target(["--data-dir", str(tmp_path)], {})
+        assert target.addresses == (f"127.0.0.1:{http}",)
+        with PeerApi(target.addresses[0], target.secret()) as api:
+            assert api.status().http == f"127.0.0.1:{http}"
+
+
+def test_a_peer_without_http_is_told_how_to_get_it(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    with Programs(tmp_path) as programs:
+        options = ("--app", "linear", "--rounds", "1", "--min-peers", "2", "--data-dir", str(tmp_path / "peer"))
+        peer = programs.start("127.0.0.1", str(port), *options)
+        programs.until(lambda: bool(peer.said(RunAdopted)), 60.0, "it founds its run")
+        code, told = refusal(tmp_path, "--data-dir", str(tmp_path / "peer"))
+    assert code == 1
+    assert "Start it with `--http 7780`" in told
