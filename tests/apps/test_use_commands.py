@@ -25,9 +25,11 @@ def data_dir(tmp_path: Path) -> Path:
     digest = digests.combine(digests.of_vector(weights))
     saved = Saved("run", layout.digest, 7, 1, digest, digests.combine_vectors([]), 0, "mnist", {})
     store = CheckpointStore(tmp_path / "peer" / "checkpoints", durable=False, warn=pytest.fail)
-    store.commit(replace(saved, round=5), weights, [])
+    other = weights[::-1].copy()
+    best = digests.combine(digests.of_vector(other))
+    store.commit(replace(saved, round=5, model=best), other, [])
+    store.pin(BestMark("run", 5, best, "accuracy", 0.9))
     store.commit(saved, weights, [])
-    store.pin(BestMark("run", 5, digest, "accuracy", 0.9))
     Image.new("L", (28, 28), 99).save(tmp_path / "grey.png")
     return tmp_path / "peer"
 
