@@ -24,6 +24,10 @@ usage() {
     exit "$1"
 }
 
+while IFS='=' read -r name value; do
+    if [[ $name =~ ^[A-Z_]+$ ]] && [ -z "${!name-}" ]; then export "$name=$value"; fi
+done <.env
+
 # ---- what was asked for
 
 action=up peers=6 build=yes
@@ -64,7 +68,6 @@ elif command -v docker-compose >/dev/null; then
 else
     fail "there is an engine but no Compose: install the plugin (docker compose) or docker-compose 1.29."
 fi
-export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env)}
 export DOCKER_BUILDKIT=1
 
 client=$(docker version --format '{{.Client.Version}}')
@@ -86,12 +89,30 @@ esac
 
 # ---- up
 
+kept=(PYFL_APP PYFL_ROUNDS PYFL_STRATEGY PYFL_MIN_PEERS PYFL_DATA PYFL_DATA_FILE PYFL_API PYFL_DASHBOARD)
+# What the volumes' run was started with holds until `clean`: founder and data must not change under it.
+for variable in "${kept[@]}"; do
+    before=$(sed -n "s|^$variable=||p" secrets/settings 2>/dev/null || true)
+    now=${!variable-}
+    case "$variable" in
+    PYFL_APP | PYFL_ROUNDS | PYFL_STRATEGY | PYFL_MIN_PEERS)
+        [ ! -e secrets/settings ] || [ "${now:-$before}" = "$before" ] ||
+            fail "the run in these containers' volumes has $variable=${before:-as compose.yaml says}, and you say $now. It goes on as it was without that option;
+  docker/run.sh clean forgets it, and the next docker/run.sh begins a new one."
+        ;;
+    esac
+    [ -z "${now:-$before}" ] || export "$variable=${now:-$before}"
+done
+
 # A directory that only its owner can enter, with files that the user of the containers can read.
 mkdir -p secrets && chmod 0700 secrets
 for secret in swarm_key http_token; do
     [ -s "secrets/$secret" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"secrets/$secret"
     chmod 0644 "secrets/$secret"
 done
+for variable in "${kept[@]}"; do
+    echo "$variable=${!variable-}"
+done >secrets/settings
 
 free() { # VARIABLE HOST:PORT WHAT: fails if somebody else listens there
     local host=${2%:*} port=${2##*:}
@@ -108,10 +129,11 @@ if [ -z "$running" ]; then
 fi
 
 if [ $build = yes ]; then
+    [ -t 1 ] && quiet= || quiet=--quiet
     for image in peer:${PYFL_IMAGE:-pyfl} dashboard:${PYFL_DASHBOARD_IMAGE:-pyfl-dashboard}; do
-        echo "building ${image#*:}"
+        echo "building ${image#*:}; the first time takes a few minutes"
         # shellcheck disable=SC2086 # options are words
-        docker build --quiet --file Dockerfile --target "${image%%:*}" --tag "${image#*:}" \
+        docker build $quiet --file Dockerfile --target "${image%%:*}" --tag "${image#*:}" \
             --build-arg "BASE=${PYFL_BASE:-debian:trixie-slim}" ${PYFL_BUILD_OPTIONS-} .. ||
             fail "the image ${image#*:} could not be built. Where Debian's or PyPI's hosts, or a registry's, cannot be reached as they are:
   \"An index of your own\" in docs/deploy/docker.md."

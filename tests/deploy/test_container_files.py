@@ -137,6 +137,7 @@ class Script:
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.bin, self.log = directory, directory / "bin", directory / "log"
+        directory.mkdir(exist_ok=True)
         shutil.copytree(DOCKER, directory / "docker", ignore=shutil.ignore_patterns("secrets"))
         self.bin.mkdir()
         for tool in TOOLS:
@@ -195,6 +196,26 @@ def test_run_mounts_cifar10_from_where_one_stands_and_scales_beyond_six(script: 
     assert {"PYFL_APP=cifar10:partition=pathological:6", "PYFL_DATA=/dataset", "PYFL_ROUNDS=5"} <= set(told)
     assert f"PYFL_DATA_FILE={script.directory / 'pictures.npz'}" in told
     assert any("--scale peer=2" in line for line in told)
+
+
+def test_run_goes_on_with_what_the_run_was_started_with(script: Script) -> None:
+    (script.directory / "pictures.npz").touch()
+    script.run("--cifar10", "pictures.npz", "--rounds", "5")
+    script.run("down")
+    _, _, told = script.run("--peers", "7")
+    assert {"PYFL_APP=cifar10:partition=pathological:6", "PYFL_DATA=/dataset", "PYFL_ROUNDS=5"} <= set(told)
+    ended, said, _ = script.run("--rounds", "6")
+    assert ended == 1
+    assert "volumes has PYFL_ROUNDS=5, and you say 6" in said
+    script.run("clean")
+    assert script.run("--rounds", "6")[0] == 0
+
+
+def test_run_reads_what_is_set_beside_the_compose_file(script: Script) -> None:
+    with (script.directory / "docker/.env").open("a") as file:
+        file.write("PYFL_STRATEGY=fedadam\n")
+    assert "PYFL_STRATEGY=fedadam" in script.run()[2]
+    assert "PYFL_STRATEGY=fedavgm" in Script(script.directory / "other").run(PYFL_STRATEGY="fedavgm")[2]
 
 
 @pytest.mark.parametrize(
