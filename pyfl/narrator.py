@@ -11,6 +11,7 @@ from pyfl.events import ObservedEvent, Stamped
 
 __all__ = ["Narrator", "with_names"]
 
+PREPARATION = 0  # the round in which statistics are added up, where a run asks for some; nothing trains in it
 PEER_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32}(?![0-9a-zA-Z])")
 
 
@@ -63,6 +64,8 @@ class Narrator:
                 return f"{self.name(event.coordinator)} coordinates" if event.coordinator else "no coordinator: an election is on"
             case events.RoundOpened():
                 return f"round {event.round} opened{_epoch(event.epoch)} for {len(event.expected)} peers"
+            case events.TrainingStarted() if event.round == PREPARATION:
+                return "adding up the statistics of this peer's data"
             case events.TrainingStarted():
                 return f"training for round {event.round}"
             case events.TrainingEnded():
@@ -75,11 +78,15 @@ class Narrator:
                 return f"round {event.round}: no exchange with {self.name(event.peer)}: {self.named(event.why)}"
             case events.ResultHeld():
                 return f"holds round {event.round}'s result {event.digest[:8]}"
+            case events.RoundCommitted() if event.round == PREPARATION and event.contributors:
+                return f"the statistics of {len(event.contributors)} peers' data are agreed on; the model is still {event.digest[:8]}"
             case events.RoundCommitted():
                 if event.void:
                     return f"round {event.round} committed as void: the model stays {event.digest[:8]}"
                 who = f"{len(event.contributors)} contributors"
                 return f"round {event.round} committed: {event.digest[:8]}, {who}{_figure(', accuracy', event.accuracy)}"
+            case events.ModelInstalled() if event.round < PREPARATION:
+                return f"has model 0 before the preparation: {event.digest[:8]} ({event.how})"
             case events.ModelInstalled():
                 return f"has model {event.round}: {event.digest[:8]} ({event.how})"
             case events.PullStarted():

@@ -68,7 +68,7 @@ class Handle:
             peer=self._net.me, name=self._settings.name, address=self._net.address, version=pyfl.__version__,
             run=run.run if run else "", app=run.app if run else "", rounds=run.rounds if run else 0,
             round=record.number if record else -1, epoch=record.epoch if record else 0, phase=record.phase if record else "",
-            have=member.have.round, digest=member.have.model, accuracy=last.accuracy if last else None,
+            have=max(-1, member.have.round), digest=member.have.model, accuracy=last.accuracy if last else None,
             loss=last.loss if last else None, coordinator=view.leader, voters=view.voters, control=view.control.state,
             waiting=self._driver.machine.waiting(), parameters=run.layout.size if run else 0,
             uptime_s=time.monotonic() - self._began, counters=self._counters(), http=resolved(self._http, self._net.address),
@@ -89,7 +89,7 @@ class Handle:
         view, roster = machine.view, machine.coordinator.roster
         own = PeerEntry(
             self._net.me, self._settings.name, self._net.address, me=True, coordinator=view.leading, voter=self._net.me in view.voters,
-            phase=self._phase(self._net.me), have=machine.member.have.round, samples=self._samples(self._net.me),
+            phase=self._phase(self._net.me), have=max(-1, machine.member.have.round), samples=self._samples(self._net.me),
             labels=self._settings.labels, http=resolved(self._http, self._net.address),
         )  # fmt: skip
         others = [
@@ -120,7 +120,7 @@ class Handle:
         if record.phase == "train":
             return "training" if peer in record.expected else "waiting"
         if record.phase == "reduce":
-            return "reducing" if record.number and record.member(peer) else "waiting"
+            return "reducing" if record.member(peer) else "waiting"
         return "holding" if peer in record.holders else "waiting"
 
     def _take_rounds(self) -> list[RoundEntry]:

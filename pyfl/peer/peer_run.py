@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pyfl.events import ModelInstalled, ObservedEvent, RoundCommitted, TrainingE
 from pyfl.peer.process import MAJORITY_LOST, REFUSED, UNREACHABLE, Ending, Process
 from pyfl.peer.run_result import CommittedRound, KeptModel, RunResult
 from pyfl.peer.worker import CallerWorker
+from pyfl.preparation.plan import Measured, give, statistics_of
 from pyfl.rounds.early_stopping import Best, follow
 from pyfl.rounds.history import Committed
 from pyfl.training.layout import Layout
@@ -168,6 +170,12 @@ class _Telling:
             return self._trainer.train(base, out, info, stop)
         except PyflError as error:
             raise TrainerFailed(str(error)) from error
+
+    def statistics(self) -> Measured:
+        return statistics_of(self._trainer)
+
+    def prepared(self, results: Mapping[str, Any]) -> None:
+        give(self._trainer, results)
 
     def evaluate(self, weights: Flat, share: tuple[int, int]) -> Evaluation | None:
         return self._trainer.evaluate(weights, share)

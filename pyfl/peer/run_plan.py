@@ -11,6 +11,7 @@ from pyfl.apps import App, load_app
 from pyfl.apps.warm_start import WarmStarted, starting_weights
 from pyfl.errors import AppError, RefusedBySwarm
 from pyfl.peer.settings import PeerSettings
+from pyfl.preparation.plan import asked_of, numbers
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.rounds.early_stopping import parse as parse_early_stopping
@@ -79,7 +80,8 @@ class RunPlan:
     def _record(self, app: App | None, trainer: FlatTrainer, seed: int) -> RunRecord:
         settings = self._settings
         strategy = self._strategy or parse_strategy("fedavg")
-        buffers = Buffers(trainer.layout, strategy)
+        prepare = asked_of(trainer)
+        buffers = Buffers(trainer.layout, strategy, numbers(prepare))
         trainer.initial(buffers.base)
         model, state = buffers.seal_base()
         return RunRecord(
@@ -98,6 +100,7 @@ class RunPlan:
             seed=seed,
             deadlines=settings.deadlines,
             early_stopping=self._early_stopping,
+            prepare=prepare,
         )
 
     def build(self, run: RunRecord) -> FlatTrainer:

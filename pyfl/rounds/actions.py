@@ -37,6 +37,7 @@ __all__ = [
     "Place",
     "PostReceive",
     "PostSend",
+    "Prepare",
     "Propose",
     "ResultReady",
     "Say",
@@ -66,7 +67,10 @@ class SegmentTag(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a segment's bytes are. `buffer`: result, base, scratch; `vector` 0 is the model, 1.. the server state."""
+    """Where a segment's bytes are. `buffer`: result, base, scratch; `vector` 0 is the model, 1.. the server state.
+
+    The last of these is the sum of the statistics, in a run that prepares some.
+    """
 
     buffer: str
     segment: int
@@ -223,6 +227,11 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """The base has the statistics of the whole swarm: give them to what trains, before it does anything else."""
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Send a small message."""
 
@@ -269,7 +278,7 @@ class Exit:
 
 Action = (
     Build | StartTraining | StopTraining | BeginReduce | Fill | Add | Finish | PostSend | PostReceive | CancelTransfers
-    | Stage | Evaluate | Offer | CheckPart | Install | Pin | Say | Propose | Barrier | Announce | Observe | Exit
+    | Stage | Evaluate | Offer | CheckPart | Install | Pin | Prepare | Say | Propose | Barrier | Announce | Observe | Exit
 )  # fmt: skip
 
 
@@ -291,13 +300,21 @@ class Built:
     segments: int
     state_segments: int
     vectors: int
-    """Of the server state."""
+    """Of the strategy's server state."""
     scratch: int
     """Segment buffers for partials."""
     round: int = 0
-    """The committed round that a checkpoint brought, 0 for the initial model."""
+    """The committed round that a checkpoint brought; the run's first for the initial model."""
     held: Held | None = None
     """An uncommitted result that was staged in an earlier life."""
+    sum_segments: int = 0
+    """Of the statistics' sum, a further vector of the server state; 0: nothing is prepared."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The segments of each vector that a model is pulled with: of the model, then of the server state."""
+        state = (self.state_segments,) * self.vectors
+        return (self.segments, *state, self.sum_segments) if self.sum_segments else (self.segments, *state)
 
 
 @dataclass(frozen=True, slots=True)

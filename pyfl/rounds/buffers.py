@@ -14,7 +14,8 @@ from pyfl.aggregation import fixedpoint
 from pyfl.aggregation.strategy import Strategy, server_step
 from pyfl.rounds.actions import Part, Place
 from pyfl.rounds.pull import combined_state
-from pyfl.rounds.records import RoundRecord
+from pyfl.rounds.records import PREPARATION, RoundRecord
+from pyfl.rounds.sums import Sums
 from pyfl.training.layout import Layout
 from pyfl.wire import digests
 from pyfl.wire.segments import cut, pieces
@@ -27,9 +28,9 @@ SCRATCH_BYTES = 24 * 1024 * 1024  # partials on their way in: enough to keep bot
 
 
 class Buffers:
-    """The memory of one model in one run."""
+    """The memory of one model in one run. `numbers`: how many int64 the statistics have that the run prepares."""
 
-    def __init__(self, layout: Layout, strategy: Strategy) -> None:
+    def __init__(self, layout: Layout, strategy: Strategy, numbers: int = 0) -> None:
         self.layout = layout
         self._step = server_step(strategy)
         self.segments = cut(layout.size)
@@ -39,13 +40,19 @@ class Buffers:
         self.contribution: Flat = np.empty(layout.size, np.float32)
         self.result: Flat = np.empty(layout.size, np.float32)
         self.state: list[Flat] = [np.zeros(layout.trainable_size, np.float32) for _ in range(self._step.state_vectors)]
+        self.sums = Sums(numbers) if numbers else None
+        if self.sums is not None:
+            self.state.append(self.sums.own.view(np.float32).copy())  # only bits: nothing is computed with them as floats
         self.next_state: list[Flat] = [np.empty_like(v) for v in self.state]
-        longest = max(s.size for s in self.segments)
+        self._cuts = [self.segments, *([self.state_segments] * self.step_vectors)]
+        self._cuts += [self.sums.segments] if self.sums is not None else []
+        longest = max(s.size for cuts in self._cuts for s in cuts)
         count = max(2, min(16, SCRATCH_BYTES // max(1, longest * 4)))
         self.scratch: list[NDArray[np.int32]] = [np.empty(longest, np.int32) for _ in range(count)]
         self.base_digests: list[list[bytes]] = []
         self.result_digests: list[list[bytes]] = []
         self._record: RoundRecord | None = None
+        self._summing = False
         self._share = 0.0
         self._multipliers = self._clips = np.zeros(0, np.float32)
         self._inverse = np.zeros(0, np.float32)
@@ -82,15 +89,15 @@ class Buffers:
     def view(self, place: Place) -> memoryview:
         """The bytes at a place."""
         if place.buffer == "scratch":
-            segment = self.segments[place.segment]
+            segment = self._cuts[place.vector][place.segment]
             return self.scratch[place.scratch][: segment.size].data.cast("B")
         return self._vector(place.buffer, Part(place.vector, place.segment)).data.cast("B")
 
     def _vector(self, buffer: str, part: Part) -> Flat:
+        segment = self._cuts[part.vector][part.segment]
         if part.vector == 0:
-            segment, whole = self.segments[part.segment], self.base if buffer == "base" else self.result
+            whole = self.base if buffer == "base" else self.result
         else:
-            segment = self.state_segments[part.segment]
             whole = (self.state if buffer == "base" else self.next_state)[part.vector - 1]
         return whole[segment.start : segment.stop]
 
@@ -99,6 +106,7 @@ class Buffers:
     def begin(self, record: RoundRecord, me: str) -> None:
         """The scales of this record apply from now on."""
         self._record = record
+        self._summing = record.number == PREPARATION
         member = record.member(me)
         self._share = member.samples / record.total_samples if member else 0.0
         self._multipliers = fixedpoint.multipliers(self._share, record.exponents)
@@ -110,7 +118,7 @@ class Buffers:
         self.result_digests = self._no_digests()
 
     def _no_digests(self) -> list[list[bytes]]:
-        return [[b""] * len(self.segments), *([b""] * len(self.state_segments) for _ in self.state)]
+        return [[b""] * len(cuts) for cuts in self._cuts]
 
     @property
     def epoch(self) -> tuple[int, int]:
@@ -124,8 +132,11 @@ class Buffers:
 
     def fill(self, index: int) -> None:
         """result[segment] = this peer's quantised contribution, or zero for a receiver."""
-        segment = self.segments[index]
         total = self._sum(index)
+        if self._summing and self.sums is not None:
+            self.sums.fill(total, index, contributes=self._share > 0.0)
+            return
+        segment = self.segments[index]
         if self._share == 0.0:
             total.fill(0)
             return
@@ -135,11 +146,13 @@ class Buffers:
         )
 
     def _sum(self, index: int) -> NDArray[np.int32]:
-        segment = self.segments[index]
-        return self.result[segment.start : segment.stop].view(np.int32)
+        vector = len(self._cuts) - 1 if self._summing else 0
+        return self._vector("result", Part(vector, index)).view(np.int32)
 
     def add(self, index: int, scratch: int, contributors: tuple[str, ...]) -> int:
         """Add a partial if all of it is within what its contributors announced; returns how many values are not."""
+        if self._summing and self.sums is not None:
+            return self.sums.add(self._sum(index), self.scratch[scratch][: self.sums.segments[index].size], len(contributors))
         bounds, first, last = self._pieces[index]
         partial = self.scratch[scratch][: self.segments[index].size]
         return kernels.add_bounded(self._sum(index), partial, bounds, self._limit(contributors)[first:last])
@@ -155,7 +168,13 @@ class Buffers:
         return self._limits[contributors]
 
     def finish(self, index: int) -> None:
-        """result[segment]: the sum becomes the mean update, then the new weights and server state; takes the digests."""
+        """result[segment]: the sum becomes the mean update, then the new weights and server state; takes the digests.
+
+        In the preparation the sum is what is wanted.
+        """
+        if self._summing:
+            self.result_digests[-1][index] = digests.of_segment(self._sum(index))
+            return
         segment, boundary = self.segments[index], self.layout.trainable_size
         bounds, first, last = self._pieces[index]
         values = self.result[segment.start : segment.stop]
@@ -165,8 +184,8 @@ class Buffers:
         if trainable:
             span = slice(segment.start, segment.start + trainable)
             self._step(
-                values[:trainable], base[:trainable], values[:trainable], [v[span] for v in self.state],
-                [v[span] for v in self.next_state],
+                values[:trainable], base[:trainable], values[:trainable], [v[span] for v in self._step_vectors(self.state)],
+                [v[span] for v in self._step_vectors(self.next_state)],
             )  # fmt: skip
         if trainable < segment.size:  # BatchNorm's statistics and their like: the plain weighted mean
             kernels.step_plain(values[trainable:], base[trainable:], values[trainable:], 1.0)
@@ -176,9 +195,32 @@ class Buffers:
 
     def seal_result(self) -> tuple[str, str, bool]:
         """(model, state, finite) of the finished result."""
-        for vector, values in enumerate(self.next_state, start=1):
-            self.result_digests[vector] = digests.of_vector(values)
+        before, after = [self.base, *self.state], [self.result, *self.next_state]
+        for vector, values in enumerate(after):
+            if self._stays(vector):
+                np.copyto(values, before[vector])
+                self.result_digests[vector] = list(self.base_digests[vector])
+            elif vector and not self._summing:
+                self.result_digests[vector] = digests.of_vector(values)
         return (*self.digest_of(self.result_digests), self._finite)
+
+    def _stays(self, vector: int) -> bool:
+        """The preparation changes the statistics' sum alone, and every other round all but that."""
+        is_sum = self.sums is not None and vector == len(self._cuts) - 1
+        return is_sum != self._summing
+
+    def _step_vectors(self, state: list[Flat]) -> list[Flat]:
+        return state[: self.step_vectors]
+
+    @property
+    def step_vectors(self) -> int:
+        """How many vectors of the server state are the strategy's."""
+        return self._step.state_vectors
+
+    @property
+    def statistics(self) -> NDArray[np.int32]:
+        """The sum of the statistics in the base, as limbs; empty where nothing is prepared. Not a copy."""
+        return self.state[-1].view(np.int32) if self.sums is not None else np.zeros(0, np.int32)
 
     def seal_restored_result(self) -> tuple[str, str]:
         """Take the digests of a result that came from disk: (model, state)."""

@@ -18,11 +18,11 @@ from pyfl.rounds.deadlines import Recent, bounded
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
 from pyfl.rounds.messages import Accuse, Held, Report
-from pyfl.rounds.records import CONTROL, ROUND, RUN, RoundRecord, RunRecord
+from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
 from pyfl.rounds.view import View
 
-__all__ = ["Coordinator", "committee_size"]
+__all__ = ["Coordinator", "committee_size", "hopeless"]
 
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
 LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
@@ -34,6 +34,11 @@ USELESS = 0.7  # of the progress deadline: holders are doubted before those who 
 def committee_size(peers: int) -> int:
     """How many voters a swarm of so many peers wants."""
     return 1 if peers <= 2 else 3 if peers <= 4 else 5
+
+
+def hopeless(record: RoundRecord) -> bool:
+    """Nothing can come of the run any more: too many void rounds in a row, or no statistics to begin with."""
+    return record.voids >= VOIDS_TO_STOP or (record.void and record.number == PREPARATION)
 
 
 class Coordinator:
@@ -117,7 +122,7 @@ class Coordinator:
     def waiting(self) -> str:
         """Whom the present phase waits for, by name; empty when for nobody."""
         record, roster = self._view.round, self.roster
-        if record is None or not record.number or record.phase == "committed":
+        if record is None or record.phase == "committed":
             return ""
         expected = roster.alive() & set(record.expected)
         if record.phase == "train":
@@ -149,14 +154,14 @@ class Coordinator:
             return []  # our own write has not come back as a record yet
         record = view.round
         if record is None:
-            first = RoundRecord(0, 1, "reduce", model=view.run.model, state=view.run.state)
+            first = RoundRecord(view.run.first, 1, "reduce", model=view.run.model, state=view.run.state)
             return self._write((ROUND, first))
         if (record.number, record.epoch, record.phase) != self._phase:
             self._enter(record)
         if record.phase == "committed":
             return self._after_commit(view.run, record)
-        if record.number == 0:
-            return self._commit_round_0(view.run, record)
+        if record.number == view.run.first:
+            return self._commit_first(view.run, record)
         if record.phase == "train":
             return self._end_training(view.run, record)
         return self._end_reduce(view.run, record)
@@ -186,18 +191,20 @@ class Coordinator:
         silent = self.roster.alive() - self.roster.reports.keys()
         return not silent or self._view.now - self._since > ELECTION_GRACE_S
 
-    def _commit_round_0(self, run: RunRecord, record: RoundRecord) -> list[Action]:
+    def _commit_first(self, run: RunRecord, record: RoundRecord) -> list[Action]:
         self.roster.forgive()
         alive = self.roster.alive()
-        holders = {p for p in alive if self.roster.have(p) >= 0}
+        holders = {p for p in alive if self.roster.have(p) >= run.first}
         wanted = run.voters or committee_size(len(holders))
         voters = set(self._view.voters)
         if len(holders) < run.min_peers or len(voters) < wanted or len(voters & holders) < drafts.majority(len(voters)):
             return []
-        held = Held(0, record.epoch, run.model, record.state)
+        held = Held(run.first, record.epoch, run.model, record.state)
         return self._commit(drafts.commit(record, held, sorted(holders), [], 0.0))
 
     def _commit(self, record: RoundRecord) -> list[Action]:
+        if record.number < PREPARATION:  # nothing has happened yet that a history would tell
+            return self._write((ROUND, record))
         rule = self._view.run.early_stopping if self._view.run else None
         history = self._view.history.after(drafts.committed_entry(record), rule)
         return self._write((ROUND, record), (HISTORY, history))
@@ -208,8 +215,10 @@ class Coordinator:
             return []
         if record.number >= run.rounds or control.state == "stopping":
             return self._finish(record, f"round {record.number} was the last")
-        if record.voids >= VOIDS_TO_STOP:
+        if hopeless(record):
             why = f"{record.voids} rounds in a row, up to {record.number}, had no usable result"
+            if record.number == PREPARATION:
+                why = "the peers could not agree on the statistics that the run begins with; do all run the same build?"
             return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why)))
         early = enough(view.history.best, run.early_stopping)
         if early:
@@ -237,7 +246,8 @@ class Coordinator:
             return []
         control = self._view.control
         stopped = control.state == "stopping"
-        why = f"the run was stopped after round {record.number}" if stopped else why
+        if stopped:
+            why = f"the run was stopped after round {record.number}" if record.number >= 0 else "the run was stopped before round 1"
         return self._write((CONTROL, msgspec.structs.replace(control, state="finished", why=why, stopped=stopped)))
 
     # ---- train
@@ -268,8 +278,9 @@ class Coordinator:
         self.roster.forgive()
         receivers = {p for p in self.roster.alive() - able.keys() if self.roster.have(p) == record.number - 1}
         sites = {p: info.labels.get("site", "") for p, info in view.peers.items()}
-        for ready in able.values():
-            self._trainings.add(ready.train_s)
+        if record.number > PREPARATION:
+            for ready in able.values():
+                self._trainings.add(ready.train_s)
         return self._write((ROUND, drafts.close_training(record, able, receivers, sites, self._elapsed)))
 
     def _reopen(self, run: RunRecord, record: RoundRecord) -> list[Action]:
@@ -279,7 +290,8 @@ class Coordinator:
         if len(expected) < max(1, run.min_contributors):
             return []
         limits = run.deadlines
-        self._trainings.add(self._elapsed)  # the late ones count, or the deadline would never reach them
+        if record.number > PREPARATION:
+            self._trainings.add(self._elapsed)  # the late ones count, or the deadline would never reach them
         deadline = bounded(2 * self._elapsed, limits.train_floor_s, limits.train_ceiling_s)
         return self._write((ROUND, drafts.reopen(run, record, expected, deadline)))
 
@@ -362,7 +374,8 @@ class Coordinator:
         if unscored and now - self._held_since < max(LEAST_SCORING_S, record.train_s):
             return []
         scores = [s for p in holders if (s := self.roster.score(p)) is not None]
-        self._reduces.add(reduce_s)
+        if record.number > PREPARATION:  # the time for other work says nothing of a round's
+            self._reduces.add(reduce_s)
         return self._commit(drafts.commit(record, best, sorted(holders), scores, reduce_s))
 
     def _remove_slowest(self, members: set[str], run: RunRecord) -> None:

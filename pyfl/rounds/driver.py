@@ -18,6 +18,7 @@ from pyfl import events
 from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.errors import NoSuchPeer, NotTheLeader, OverlayFull, PyflError
 from pyfl.overlay import protocol as overlay
+from pyfl.preparation.plan import asked_of, check_same, give, numbers, results, statistics_of, summand
 from pyfl.rounds import messages
 from pyfl.rounds.actions import (
     Action,
@@ -42,6 +43,7 @@ from pyfl.rounds.actions import (
     Pin,
     PostReceive,
     PostSend,
+    Prepare,
     Propose,
     ResultReady,
     Say,
@@ -56,7 +58,7 @@ from pyfl.rounds.actions import (
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.machine import Input, Machine
 from pyfl.rounds.messages import Held, Ready, Score
-from pyfl.rounds.records import ControlRecord, RunRecord
+from pyfl.rounds.records import PREPARATION, ControlRecord, RunRecord
 from pyfl.training.trainer import FlatTrainer, RoundInfo, read_only
 
 __all__ = ["Driver", "Worker"]
@@ -234,6 +236,8 @@ class Driver:
                 self._install(action)
             case Pin():
                 self._pin(action)
+            case Prepare():
+                self._prepare()
             case Exit():
                 self.exit = self.exit or action
         return None
@@ -371,7 +375,8 @@ class Driver:
             ours = self._trainer if self._proposed in ("", run.run) else None  # another founder may have been the quicker
             trainer = ours or self._build(run)
             self._trainer = trainer
-            buffers = Buffers(trainer.layout, run.strategy)
+            check_same(asked_of(trainer), run.prepare)
+            buffers = Buffers(trainer.layout, run.strategy, numbers(run.prepare))
             saved, staged = self._restore(run, buffers)
             if saved is None:  # a checkpoint that was tried and set aside may have left anything there
                 trainer.initial(buffers.base)
@@ -383,8 +388,8 @@ class Driver:
         self.buffers = buffers
         held = staged and Held(staged.round, staged.epoch, staged.model, staged.state)
         return Built(
-            trainer.layout, model, state, len(buffers.segments), len(buffers.state_segments), len(buffers.state),
-            len(buffers.scratch), saved.round if saved else 0, held,
+            trainer.layout, model, state, len(buffers.segments), len(buffers.state_segments), buffers.step_vectors,
+            len(buffers.scratch), saved.round if saved else run.first, held, len(buffers.sums.segments) if buffers.sums else 0,
         )  # fmt: skip
 
     def _restore(self, run: RunRecord, buffers: Buffers) -> tuple[Saved | None, Saved | None]:
@@ -398,10 +403,13 @@ class Driver:
             return saved, None
         model, state = buffers.seal_restored_result()
         # not only the very next: a void round leaves no checkpoint
-        newer = staged.round > (saved.round if saved else 0) and (model, state) == (staged.model, staged.state)
+        newer = staged.round > (saved.round if saved else run.first) and (model, state) == (staged.model, staged.state)
         return saved, staged if newer else None
 
     def _train(self, action: StartTraining) -> None:
+        if action.round == PREPARATION:
+            self._sum_up()
+            return
         memory, run, trainer = self._memory, self._run, self._trainer
         if trainer is None:
             raise AssertionError("training before the model was built")
@@ -427,6 +435,35 @@ class Driver:
             loss = outcome.metrics.get("loss")
             took = self._clock() - began
             return Trained(action.round, Ready(action.round, outcome.samples, update, weights, finite, took, loss))
+
+        self._worker.submit(job)
+
+    def _sum_up(self) -> None:
+        """This peer's part of the statistics; data that does not suit them ends this peer, and the others go on."""
+        sums, trainer = self._memory.sums, self._trainer
+        if sums is None:
+            raise AssertionError("a preparation in a run that asks for no statistics")
+
+        def job() -> Input:
+            began = self._clock()
+            try:
+                np.copyto(sums.own, summand(trainer))
+            except PyflError as error:
+                return Exit(error.exit_code, str(error))
+            return Trained(PREPARATION, Ready(PREPARATION, 1, (), (), finite=True, train_s=self._clock() - began))
+
+        self._worker.submit(job)
+
+    def _prepare(self) -> None:
+        trainer, total = self._trainer, np.copy(self._memory.statistics)
+
+        def job() -> Input | None:
+            try:
+                found = results({name: statistic for name, (statistic, _) in statistics_of(trainer).items()}, total)
+                give(trainer, found)
+            except PyflError as error:
+                return Exit(error.exit_code, str(error))
+            return None
 
         self._worker.submit(job)
 

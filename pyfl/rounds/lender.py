@@ -38,7 +38,7 @@ class Lender:
         actions: list[Action] = []
         for vector, segment in message.parts:
             served = (peer, message.pull, vector, segment)
-            exists = 0 <= vector <= sizes.vectors and 0 <= segment < (sizes.state_segments if vector else sizes.segments)
+            exists = 0 <= vector < len(sizes.shape) and 0 <= segment < sizes.shape[vector]
             if exists and served not in self._sending:
                 self._sending[served] = buffer
                 actions.append(PostSend(peer, SegmentTag("p", message.pull, 0, segment, vector), Place(buffer, segment, vector)))

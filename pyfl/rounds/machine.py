@@ -31,10 +31,10 @@ from pyfl.rounds.actions import (
     Trained,
     TransferEnded,
 )  # fmt: skip
-from pyfl.rounds.coordinator import VOIDS_TO_STOP, Coordinator
+from pyfl.rounds.coordinator import Coordinator, hopeless
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.member import Member
-from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
+from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 from pyfl.rounds.screening import screen
 from pyfl.rounds.view import View
 
@@ -224,6 +224,8 @@ class Machine:
         return [Pin(best)]
 
     def _announce(self, record: RoundRecord) -> list[Action]:
+        if record.number < PREPARATION:
+            return []  # model 0 is on its way to everyone, and the preparation is still to come
         if record.phase == "train":
             return [Observe(events.RoundOpened(record.number, record.epoch, record.expected))]
         if record.phase == "committed":
@@ -289,7 +291,7 @@ class Machine:
             stay = view.me in view.voters and bool(others - voters) and waited < LAST_OUT_S / 2
         if stay:
             return []
-        code = STOPPED if record.voids >= VOIDS_TO_STOP else 0
+        code = STOPPED if hopeless(record) else 0
         return self.member.leave(code, control.why)
 
     def _alone_at_the_end(self) -> bool:

@@ -23,6 +23,7 @@ from pyfl.rounds.actions import (
     Install,
     Observe,
     PartChecked,
+    Prepare,
     ResultReady,
     Say,
     Stage,
@@ -35,7 +36,7 @@ from pyfl.rounds.actions import (
 from pyfl.rounds.lender import Lender
 from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
 from pyfl.rounds.pull import Pull
-from pyfl.rounds.records import RoundRecord
+from pyfl.rounds.records import PREPARATION, RoundRecord
 from pyfl.rounds.reduction import Reduction
 from pyfl.rounds.view import View
 
@@ -43,7 +44,7 @@ __all__ = ["Member"]
 
 REPORT_S = 1.0
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
-NOTHING = -1
+NOTHING = -2  # below the first round of a run that prepares statistics
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class Member:
         self._pulls, self._pulled_at = 0, 0.0
         self._next_report = 0.0
         self._lender = Lender()
+        self._prepared = False
         self.left = False
 
     # ---- where this peer stands
@@ -108,7 +110,7 @@ class Member:
             return f"the run to be resumed; it was paused by {view.control.by or 'an operator'}"
         if record.phase == "reduce" and self.reduction and not self.reduction.finished:
             return f"round {record.number}'s segments from or to {', '.join(self.reduction.waiting_for())}"
-        if record.number == 0 and record.phase == "reduce":
+        if record.number == view.run.first and record.phase == "reduce":
             return f"{view.run.min_peers} peers to be here (now {len(view.live())}), and a committee among them"
         if record.phase == "train" and len(view.live()) < view.run.min_contributors:
             return f"{view.run.min_contributors} peers to contribute to round {record.number}, of which {len(view.live())} are here"
@@ -136,11 +138,11 @@ class Member:
         self._sizes = built
         if built.held:
             self._held, self._result = built.held, (built.held.round, built.held.epoch)
-        if built.round > 0 or built.model == run.model:
+        if built.round > run.first or built.model == run.model:
             self.have = _Holding(built.round, built.model, built.state)
-            how = "checkpoint" if built.round > 0 else "initial"
+            how = "checkpoint" if built.round > run.first else "initial"
             seen = Observe(events.ModelInstalled(built.round, built.model, how))
-            return [Announce(True), seen, *self.follow(), *self._tell()]
+            return [Announce(True), seen, *self._prepare(), *self.follow(), *self._tell()]
         return [*self.follow(), *self._tell()]
 
     def follow(self) -> list[Action]:
@@ -156,8 +158,8 @@ class Member:
         match record.phase:
             case "train":
                 return stale + (self._train(record) if self.have.round == number - 1 else self._catch_up(number - 1, record))
-            case "reduce" if number == 0:
-                return stale + ([] if self.have.round == 0 else self._fetch(0, 0, run.model, record.state, record))
+            case "reduce" if number == run.first:
+                return stale + ([] if self.have.round >= number else self._fetch(number, 0, run.model, record.state, record))
             case "reduce":
                 return stale + self._reduce(record)
             case "committed":
@@ -195,6 +197,8 @@ class Member:
             self._ready = Ready(trained.round, 1, (), (), finite=False, train_s=0.0)
             return [Observe(events.FaultSeen("training", trained.why)), *self._tell(), *self.follow()]
         self._ready = trained.ready
+        if trained.round == PREPARATION:
+            return [*self._tell(), *self.follow()]
         ended = events.TrainingEnded(trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite)
         return [Observe(ended), *self._tell(), *self.follow()]
 
@@ -230,7 +234,8 @@ class Member:
             raise AssertionError("a reduce without a run or a model")
         self._forget_result()
         self.pull = None
-        self.reduction = Reduction(record, view.me, run.tiers, sizes.segments, sizes.scratch)
+        vector = len(sizes.shape) - 1 if record.number == PREPARATION else 0
+        self.reduction = Reduction(record, view.me, run.tiers, sizes.shape[vector], sizes.scratch, vector)
         contributors = tuple(m.peer for m in record.members if m.samples)
         receivers = tuple(m.peer for m in record.members if not m.samples)
         return [
@@ -286,7 +291,16 @@ class Member:
         self.reduction = self.pull = None
         stop: list[Action] = [StopTraining(self._training)] if NOTHING < self._training <= number else []
         seen = Observe(events.ModelInstalled(number, record.model, how))
-        return [*stop, *actions, Announce(True), seen, *self._tell()]
+        prepare = self._prepare() if not record.void or record.number > PREPARATION else []
+        return [*stop, *actions, *prepare, Announce(True), seen, *self._tell()]
+
+    def _prepare(self) -> list[Action]:
+        """The base has the swarm's statistics for the first time in this life."""
+        run = self._view.run
+        if self._prepared or run is None or not run.prepare or self.have.round < PREPARATION:
+            return []
+        self._prepared = True
+        return [Prepare()]
 
     # ---- the reduce
 
@@ -335,7 +349,8 @@ class Member:
         """The result is whole. A voter makes it durable before it says so (`--durability full`)."""
         self._result = (record.number, record.epoch)
         sharing = self._view.me in (m.peer for m in record.members)
-        self._unsaid = Held(record.number, record.epoch, model, state, finite, scores=finite and sharing)
+        scores = finite and sharing and record.number > PREPARATION
+        self._unsaid = Held(record.number, record.epoch, model, state, finite, scores=scores)
         seen = Observe(events.ResultHeld(record.number, record.epoch, model))
         if finite and self._view.durable and self._view.me in self._view.voters:
             return [seen, Stage(record.number, record.epoch, model, state)]
@@ -371,8 +386,7 @@ class Member:
         candidates = self._holders(record)
         self._pulls, self._pulled_at = self._pulls + 1, self._view.now
         self._forget_result()
-        shape = (self._sizes.segments, *[self._sizes.state_segments] * self._sizes.vectors)
-        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, shape, candidates)
+        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, self._sizes.shape, candidates)
         self.reduction = None
         seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
         return [CancelTransfers("udp"), *seen, *self.pull.advance(self._view.now)]

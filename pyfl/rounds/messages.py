@@ -50,7 +50,7 @@ class Report(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
 
     instance: int
     have: int
-    """Newest committed round held, -1 for none."""
+    """Newest committed round held, -2 for none."""
     round: int
     epoch: int
     progress: int

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from pyfl.aggregation import Strategy
 from pyfl.aggregation.fixedpoint import ZERO
+from pyfl.preparation.plan import Asked
 from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.tiers import Tiers
 from pyfl.training.layout import Layout
 
 __all__ = [
     "CONTROL",
+    "PREPARATION",
     "ROUND",
     "RUN",
     "ControlRecord",
@@ -29,6 +31,8 @@ __all__ = [
 RUN = "run"
 ROUND = "round/swarm"
 CONTROL = "control"
+PREPARATION = 0
+"""The round in which a run that asks for statistics adds them up; its model is model 0."""
 
 
 class Deadlines(msgspec.Struct, frozen=True):
@@ -69,6 +73,13 @@ class RunRecord(msgspec.Struct, frozen=True):
     deadlines: Deadlines = Deadlines()
     format: int = 1
     early_stopping: EarlyStopping | None = None
+    prepare: tuple[Asked, ...] = ()
+    """Statistics of everyone's data that are added up in round 0; their sum is the last vector of the server state."""
+
+    @property
+    def first(self) -> int:
+        """The round that brings model 0 to everyone: 0, or before a preparation, which is round 0 itself, -1."""
+        return PREPARATION - 1 if self.prepare else 0
 
 
 def pack_exponents(exponents: tuple[int, ...]) -> bytes:

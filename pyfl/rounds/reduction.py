@@ -48,11 +48,15 @@ class _Segment:
 class Reduction:
     """The state of one reduce at one member."""
 
-    def __init__(self, record: RoundRecord, me: str, tiers: Tiers, segments: int, scratch: int) -> None:
-        """`segments`: how many the model has; `scratch`: how many buffers of a segment there are (at least 1)."""
+    def __init__(self, record: RoundRecord, me: str, tiers: Tiers, segments: int, scratch: int, vector: int = 0) -> None:
+        """`segments`: how many the vector has; `scratch`: how many buffers of a segment there are (at least 1).
+
+        `vector`: which is added up, the model or the statistics' sum; see `Place`.
+        """
         self.record = record
         self.progress = 0
         self._round, self._epoch = record.number, record.epoch
+        self._vector = vector
         self._segments = [_situation(record, me, tiers, index) for index in range(segments)]
         self._unfinished = segments
         self._free = deque(range(scratch))
@@ -118,7 +122,7 @@ class Reduction:
             if not self._segments[index].filled:
                 self._segments[index].filled = True
                 actions.append(Fill(index))
-            place = Place("scratch", index, scratch=self._free.popleft())
+            place = Place("scratch", index, self._vector, self._free.popleft())
             actions.append(PostReceive(child, self._tag("u", index), place))
         while self._leaves and self._rising < SENDS_AHEAD:
             index = self._leaves.popleft()
@@ -132,20 +136,20 @@ class Reduction:
         if parent is None:
             return self._descend(index)
         self._rising += 1
-        return [PostSend(parent, self._tag("u", index), Place("result", index))]
+        return [PostSend(parent, self._tag("u", index), Place("result", index, self._vector))]
 
     def _await_result(self, index: int) -> Action:
         parent = self._segments[index].parent
         if parent is None:
             raise AssertionError(f"the root of segment {index} waits for a result from above")
-        return PostReceive(parent, self._tag("d", index), Place("result", index))
+        return PostReceive(parent, self._tag("d", index), Place("result", index, self._vector))
 
     def _descend(self, index: int) -> list[Action]:
         segment = self._segments[index]
         segment.down = len(segment.children)
         if not segment.children:
             return self._finish(index)
-        return [PostSend(child, self._tag("d", index), Place("result", index)) for child in segment.children]
+        return [PostSend(child, self._tag("d", index), Place("result", index, self._vector)) for child in segment.children]
 
     def _finish(self, index: int) -> list[Action]:
         self._unfinished -= 1

@@ -94,9 +94,9 @@ class Roster:
         return {p for p in self.view.peers if p not in self.lost and p not in self.view.control.kicked} | {self.view.me}
 
     def have(self, peer: str) -> int:
-        """The newest committed round that a peer says it holds; -2 when it never said."""
+        """The newest committed round that a peer says it holds; -3 when it never said."""
         report = self.reports.get(peer)
-        return report.have if report else -2
+        return report.have if report else -3
 
     def ready(self, peer: str) -> Ready | None:
         """A peer's update for the present round."""

@@ -7,7 +7,7 @@ import math
 from pyfl.aggregation.fixedpoint import ZERO
 from pyfl.errors import MessageError
 from pyfl.rounds.messages import Held, Ready, Report, Score
-from pyfl.rounds.records import RunRecord
+from pyfl.rounds.records import PREPARATION, RunRecord
 
 __all__ = ["screen"]
 
@@ -19,16 +19,21 @@ DIGEST_CHARACTERS = 64
 def screen(report: Report, run: RunRecord) -> None:
     """Raise `MessageError` saying what is wrong with a report."""
     if report.ready:
-        _ready(report.ready, len(run.layout.tensors))
+        preparing = bool(run.prepare) and report.ready.round == PREPARATION
+        _ready(report.ready, 0 if preparing else len(run.layout.tensors), preparing=preparing)
     if report.held:
         _held(report.held)
+        if run.prepare and report.held.round == PREPARATION and not report.held.finite:
+            raise MessageError("A sum of statistics is said not to be finite; expected integers, which always are.")
     if report.score:
         _score(report.score)
 
 
-def _ready(ready: Ready, tensors: int) -> None:
+def _ready(ready: Ready, tensors: int, *, preparing: bool) -> None:
     if not math.isfinite(ready.train_s) or ready.train_s < 0:
         raise MessageError(f"An update took {ready.train_s} s to train; expected a finite time.")
+    if preparing and (not ready.finite or ready.samples != 1):
+        raise MessageError(f"Statistics of {ready.samples} samples, finite: {ready.finite}; expected 1, as all count alike, and finite.")
     if not ready.finite:
         return  # nothing else of it is used
     if not 1 <= ready.samples <= MOST_SAMPLES:

@@ -12,6 +12,7 @@ from pyfl import events
 from pyfl.aggregation import Strategy, fedavg
 from pyfl.overlay.simulated import NetworkOptions, SimulatedNetwork, SimulatedOverlay
 from pyfl.overlay.simulated.raft import Disk
+from pyfl.preparation.plan import asked_of, numbers
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.early_stopping import EarlyStopping
@@ -159,13 +160,15 @@ class SimulatedSwarm:
         return peer
 
     def _proposal(self, trainer: FlatTrainer) -> RunRecord:
-        buffers = Buffers(trainer.layout, self._strategy)
+        prepare = asked_of(trainer)
+        buffers = Buffers(trainer.layout, self._strategy, numbers(prepare))
         trainer.initial(buffers.base)
         model, state = buffers.seal_base()
         return RunRecord(
             run=f"{self._seed:016x}", app="simulated", layout=trainer.layout, model=model, state=state, strategy=self._strategy,
             tiers=self._tiers, rounds=self.rounds, min_peers=self.min_peers, min_contributors=self._min_contributors,
             seed=self._seed, deadlines=self._deadlines, early_stopping=self._early_stopping,
+            prepare=prepare,
         )  # fmt: skip
 
     def handle(self, overlay: SimulatedOverlay, event: object) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 import numpy as np
 
 from pyfl.errors import ModelMismatch, TrainingError
+from pyfl.preparation.plan import Measured, give, statistics_of
 from pyfl.training.layout import Layout, TensorSpec
 from pyfl.training.trainer import Evaluation, Flat, FlatTrainer, RoundInfo, Trainer, TrainOutcome, TrainResult, read_only
 
@@ -66,6 +67,12 @@ class _ArrayTrainer:
         if not isinstance(evaluation, Evaluation):
             raise TrainingError(f"evaluate returned {type(evaluation).__name__}; expected pyfl.Evaluation(samples, loss_sum, correct).")
         return evaluation
+
+    def statistics(self) -> Measured:
+        return statistics_of(self._trainer)
+
+    def prepared(self, results: Mapping[str, Any]) -> None:
+        give(self._trainer, results)
 
     def _take(self, weights: Sequence[NDArray[np.float32]], views: list[NDArray[np.float32]], out: Flat) -> None:
         tensors = self._layout.tensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pyfl.preparation.statistic import Statistic
     from pyfl.training.layout import Layout
 
-__all__ = ["Evaluation", "FlatTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer", "read_only"]
+__all__ = ["Evaluation", "FlatTrainer", "PreparingTrainer", "RoundInfo", "TrainOutcome", "TrainResult", "Trainer", "read_only"]
 
 Flat = NDArray[np.float32]
 
@@ -110,6 +111,18 @@ class EvaluatingTrainer(Trainer, Protocol):
 
     def evaluate(self, weights: list[NDArray[np.float32]]) -> Evaluation:
         """Evaluate on this peer's held-out data. `weights` are read-only."""
+        ...
+
+
+class PreparingTrainer(Trainer, Protocol):
+    """A trainer that begins with what it learns of everyone's data; a `FlatTrainer` may have the two methods as well."""
+
+    def statistics(self) -> Mapping[str, tuple[Statistic, Any]]:
+        """Return what is to be known, by name: a statistic, the same at every peer, and the part of this peer's data that it is of."""
+        ...
+
+    def prepared(self, results: Mapping[str, Any]) -> None:
+        """Take the results, by name, the same at every peer: once, before the first `train`, also where a peer joins late or restarts."""
         ...
 
 
