@@ -2,7 +2,7 @@
 
 from pyfl.preparation.classes import ClassCounts, Classes
 from pyfl.preparation.moments import Moments, Normalisation
-from pyfl.preparation.statistic import Statistic, Together, combine
+from pyfl.preparation.statistic import Ring, Statistic, Together, combine
 from pyfl.preparation.vocabulary import Vocabulary, Words
 from pyfl.preparation.wire import from_wire, to_wire
 
@@ -11,6 +11,7 @@ __all__ = [
     "Classes",
     "Moments",
     "Normalisation",
+    "Ring",
     "Statistic",
     "Together",
     "Vocabulary",

@@ -16,7 +16,7 @@ from pyfl.aggregation.strategy import server_step
 from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.coordinator import VOIDS_TO_STOP
 from pyfl.rounds.machine import REFUSED, STOPPED
-from pyfl.rounds.records import CONTROL, ROUND, ControlRecord, RoundRecord
+from pyfl.rounds.records import CONTROL, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 from pyfl.simulation import SimulatedPeer, SimulatedSwarm
 from pyfl.training.layout import Layout
 from pyfl.training.trainer import RoundInfo
@@ -24,7 +24,7 @@ from pyfl.wire import digests
 from tests.kernels import reference
 from tests.simulation.drawn import STRIDE, DrawnRun, Started
 
-__all__ = ["check", "committed", "expected_result"]
+__all__ = ["check", "committed", "expected_result", "run_of"]
 
 PROBE_ERROR = 3e-6  # fixed point's rounding of a probe, for each round's float32 weights that it was added to
 LEFT_S = 60.0  # a run has this long after its last fault for each round that is left, of which most take two
@@ -54,13 +54,18 @@ def records(swarm: SimulatedSwarm) -> list[RoundRecord]:
     return [msgspec.msgpack.decode(value, type=RoundRecord) for _, key, _, value in swarm.network.committed_history if key == ROUND]
 
 
+def run_of(swarm: SimulatedSwarm) -> RunRecord:
+    """What the swarm trains, as the committee took it."""
+    return next(msgspec.msgpack.decode(value, type=RunRecord) for _, key, _, value in swarm.network.committed_history if key == RUN)
+
+
 def committed(swarm: SimulatedSwarm) -> dict[int, RoundRecord]:
     """The committed record of every round. I2: there is one a round, in order, and (round, epoch) never goes back."""
     rounds: dict[int, RoundRecord] = {}
     before: RoundRecord | None = None
     for record in records(swarm):
         if before is None:
-            assert record.number == 0, f"I2: the first record is of round {record.number}"
+            assert record.number == run_of(swarm).first, f"I2: the first record is of round {record.number}"
         elif record.number == before.number:
             assert before.phase != "committed", f"I2: round {record.number} was written again after its commit"
             assert record.epoch >= before.epoch, f"I2: round {record.number} went from epoch {before.epoch} to {record.epoch}"
@@ -84,7 +89,7 @@ def check_life(life: SimulatedPeer, rounds: dict[int, RoundRecord]) -> None:
     """I1, I2: whatever a peer installed is what was committed, in model and server state, by the bytes it holds."""
     name = life.overlay.name
     for number, model in life.models.items():
-        if number == 0 and 0 not in rounds:
+        if number <= 0 and number not in rounds and model_0(life, number):
             continue
         assert number in rounds, f"I2: {name} installed round {number}, which is not committed"
         held = Buffers.digest_of([digests.of_vector(model), *(digests.of_vector(v) for v in life.states[number])])
@@ -94,12 +99,18 @@ def check_life(life: SimulatedPeer, rounds: dict[int, RoundRecord]) -> None:
     assert order == sorted(order), f"I2: {name} went back to an older model: {order}"
 
 
+def model_0(life: SimulatedPeer, number: int) -> bool:
+    """It is what the run's record says that all begin with."""
+    run = life.driver.machine.view.run
+    return run is not None and number == run.first
+
+
 def check_counted(swarm: SimulatedSwarm, drawn: DrawnRun, rounds: dict[int, RoundRecord], lives: list[SimulatedPeer]) -> None:
     """I3, I4: each round's model and state are what its record and the listed contributors' updates make them, bit for bit."""
     models = {number: model for life in lives for number, model in life.models.items()}
     states = {number: state for life in lives for number, state in life.states.items()}
     for number, record in rounds.items():
-        if number == 0 or number - 1 not in models:
+        if number <= 0 or number - 1 not in models:
             continue
         if record.void:
             assert not record.contributors, f"I3: round {number} is void and lists contributors"
@@ -149,8 +160,11 @@ def expected_result(swarm: SimulatedSwarm, drawn: DrawnRun, record: RoundRecord,
 
 def _after_step(strategy: Strategy, layout: Layout, base: Flat, delta: Flat, state: list[Flat]) -> tuple[str, str]:
     assert layout.trainable_size == layout.size, "probes are trainable throughout"
-    out, after = np.empty_like(base), [np.empty_like(v) for v in state]
-    server_step(strategy)(out, base, delta, state, after)
+    step = server_step(strategy)
+    own = step.state_vectors
+    out, after = np.empty_like(base), [np.empty_like(v) for v in state[:own]]
+    step(out, base, delta, state[:own], after)
+    after += state[own:]  # what was prepared stays as it is
     return Buffers.digest_of([digests.of_vector(out), *(digests.of_vector(v) for v in after)])
 
 
@@ -158,7 +172,7 @@ def check_contributors(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord], li
     """I6: whoever contributed to round r held the committed r-1, by its digest, before it trained."""
     began: dict[str, set[int]] = {}
     for life in lives:
-        held = -1
+        held = -2
         for _, event in life.seen:
             if isinstance(event, events.ModelInstalled):
                 held = event.round
@@ -183,7 +197,7 @@ def check_holders(swarm: SimulatedSwarm) -> None:
         if key != ROUND:
             continue
         record = msgspec.msgpack.decode(value, type=RoundRecord)
-        if record.phase != "committed" or record.void or record.number == 0:
+        if record.phase != "committed" or record.void or record.number == run_of(swarm).first:
             continue
         holders = set(record.holders)
         assert holders <= held.get((record.number, record.epoch), set()), f"I2: round {record.number} names holders that are none"

@@ -1,0 +1,276 @@
+"""Statistics of everyone's data before round 1: whatever fails, every peer learns the same, of exactly those that are listed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pyfl import events
+from pyfl.aggregation import fedadam, fedavg
+from pyfl.errors import DataError
+from pyfl.overlay.simulated.faults import FaultPlan
+from pyfl.preparation import Ring, from_wire
+from pyfl.simulation import SimulatedPeer, SimulatedSwarm
+from pyfl.tiers import chain, rotated, star
+from pyfl.training.trainer import Flat, RoundInfo, TrainOutcome
+from tests.simulation.drawn import STRIDE, DrawnRun, Probe, Started, say
+from tests.simulation.invariants import check, committed
+
+NUMBERS = 100  # 400 limbs, in 25 segments
+HUGE = 2**64 - 2**40  # its limbs are all but full
+
+
+@dataclass(frozen=True)
+class Whose:
+    """At each 16th coordinate from `index` on a number of peer `index`'s own: the sum says whose data is in it, and how often."""
+
+    length: int = NUMBERS
+
+    def local(self, data: int) -> Ring:
+        if data < 0:
+            raise DataError(f"peer {data} does not exist")
+        vector = np.zeros(self.length, np.uint64)
+        vector[data::STRIDE] = (HUGE + data + 1) % 2**64
+        return vector.view(np.int64)
+
+    def finish(self, total: Ring) -> tuple[int, ...]:
+        return tuple(total.tolist())
+
+
+class Preparing(Probe):
+    """Asks for `Whose` and remembers what it was told."""
+
+    def __init__(self, index: int, samples: int, bad_rounds: frozenset[int], data: int | None = None, length: int = NUMBERS) -> None:
+        super().__init__(index, samples, bad_rounds)
+        self.data, self.whose, self.told = index if data is None else data, Whose(length), list[Mapping[str, Any]]()
+
+    def statistics(self) -> Mapping[str, tuple[Whose, int]]:
+        return {"whose": (self.whose, self.data)}
+
+    def prepared(self, results: Mapping[str, Any]) -> None:
+        self.told.append(results)
+
+    def train(self, base: Flat, out: Flat, info: RoundInfo, stop: Callable[[], bool]) -> TrainOutcome:
+        if info.peer:  # not in the checks, where results are computed again
+            assert len(self.told) == 1, f"training begins with what was prepared, told once; it was told {len(self.told)} times"
+        return super().train(base, out, info, stop)
+
+
+class PreparedRun(DrawnRun):
+    """A drawn run that asks for statistics."""
+
+    def trainer(self, index: int) -> Probe:
+        return Preparing(index, self.samples[index], self.bad_rounds[index])
+
+
+def prepared(drawn: DrawnRun, kind: type[DrawnRun] = PreparedRun, **changes: object) -> Started:
+    values = {name: getattr(drawn, name) for name in drawn.__dataclass_fields__}
+    return kind(**{**values, **changes}).start()  # type: ignore[arg-type]
+
+
+def quiet(seed: int = 0, **changes: object) -> Started:
+    """Five peers and a late one, without faults."""
+    nothing: frozenset[int] = frozenset()
+    run: dict[str, object] = {
+        "seed": seed, "peers": 6, "late": (8.0,), "strategy": (fedavg(), fedadam())[seed % 2], "tiers": (rotated(2), chain(), star())[seed % 3],
+        "min_contributors": 0, "samples": (1, 2, 3, 4, 5, 6), "bad_rounds": (nothing,) * 6, "straggler": -1, "loss": 0.0,
+        "faults": FaultPlan(()),
+    }  # fmt: skip
+    return prepared(DrawnRun.of(seed), **{**run, **changes})
+
+
+def expected(swarm: SimulatedSwarm) -> NDArray[np.int64]:
+    """The plain sum over those that the commit lists."""
+    record = committed(swarm)[0]
+    assert record.contributors
+    assert len(set(record.contributors)) == len(record.contributors)
+    with np.errstate(over="ignore"):
+        return np.add.reduce([Whose().local(swarm.index_of(peer)) for peer in record.contributors])
+
+
+def check_prepared(started: Started, hostile: frozenset[int] = frozenset()) -> None:
+    """What the run promises of every round, and that whoever holds a round after the preparation holds and was told that sum."""
+    check(started, hostile=hostile)
+    swarm = started.swarm
+    if 0 not in committed(swarm):
+        return
+    total = expected(swarm)
+    for life in swarm.lives:
+        if swarm.index_of(life.overlay.me) in hostile:
+            continue
+        for number, state in life.states.items():
+            there = from_wire(state[-1].view(np.int32))
+            assert np.array_equal(there, total if number >= 0 else np.zeros_like(total)), f"{life.overlay.name} in round {number}"
+        trainer = life.driver.trainer
+        if isinstance(trainer, Preparing):
+            assert [told["whose"] for told in trainer.told] in ([], [tuple(total.tolist())])
+
+
+def plays(seed: int) -> None:
+    """A drawn run whose faults all fall into its first seconds."""
+    drawn = DrawnRun.of(seed)
+    present = [f"peer-{i}" for i in range(drawn.peers - len(drawn.late))]
+    faults = FaultPlan.random(seed, present, 4.0)
+    try:
+        check_prepared(prepared(drawn, faults=faults, rounds=2).run())
+    except Exception as error:
+        error.add_note(f"\n{drawn}\n{faults}\nto play it again: PYFL_SEEDS={seed} pytest {__file__} -k choice")
+        raise
+
+
+@pytest.mark.parametrize("block", [*range(15), *(pytest.param(block, marks=pytest.mark.soak) for block in range(15, 500))])
+def test_whatever_fails_in_the_preparation_all_peers_learn_the_same_of_those_that_are_listed(block: int) -> None:
+    for seed in range(block * 20, (block + 1) * 20):
+        plays(seed)
+
+
+@pytest.mark.skipif("PYFL_SEEDS" not in os.environ, reason="PYFL_SEEDS names no seeds of choice")
+def test_seeds_of_choice() -> None:
+    first, _, last = os.environ["PYFL_SEEDS"].partition("-")
+    for seed in range(int(first), int(last or first) + 1):
+        plays(seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_late_peer_is_told_the_same_and_counts_in_the_rounds_only(seed: int) -> None:
+    started = quiet(seed).run()
+    assert started.finished
+    check_prepared(started)
+    swarm = started.swarm
+    late = next(p for p in swarm.current.values() if swarm.index_of(p.overlay.me) == 5)
+    rounds = committed(swarm)
+    assert late.overlay.me not in rounds[0].contributors
+    assert len(rounds[0].contributors) == 5
+    assert late.overlay.me in rounds[max(rounds)].contributors
+    assert isinstance(late.driver.trainer, Preparing)
+    assert len(late.driver.trainer.told) == 1
+
+
+def saw(kind: type[Any]) -> Callable[[SimulatedPeer], bool]:
+    return lambda life: any(isinstance(event, kind) and getattr(event, "round", 0) == 0 for _, event in life.seen)
+
+
+PHASES: dict[str, Callable[[SimulatedPeer], bool]] = {
+    "before it opens": lambda life: saw(events.PeerJoined)(life) and life.driver.machine.view.run is not None,
+    "open": saw(events.RoundOpened),
+    "adding up": saw(events.TrainingStarted),
+    "reduce": saw(events.ReduceStarted),
+    "held": saw(events.ResultHeld),
+    "committed": saw(events.RoundCommitted),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("victim", ["coordinator", "member", "founder"])
+@pytest.mark.parametrize("back", [False, True], ids=["for good", "and starts again"])
+def test_a_peer_killed_in_any_phase_of_the_preparation(phase: str, victim: str, back: bool) -> None:
+    for seed in range(3):
+        started = quiet(seed)
+        swarm, network = started.swarm, started.swarm.network
+        network.run(until=60.0, stop=lambda swarm=swarm: any(PHASES[phase](p) for p in swarm.current.values()))
+        leader = network.leader
+        chosen = {p.overlay.me: swarm.index_of(p.overlay.me) for p in swarm.current.values()}
+        coordinator = chosen[leader.me] if leader else 0
+        others = [index for index in sorted(chosen.values()) if index != coordinator]
+        index = {"coordinator": coordinator, "founder": 0, "member": others[-1]}[victim]
+        if phase == "before it opens" and index == 0:
+            continue  # whoever founds is all that there is of the swarm
+        dead = next(peer for peer, number in chosen.items() if number == index)
+        network.kill(f"peer-{index}")
+        if back:
+            network.schedule(1.0, partial(network.restart, f"peer-{index}"))
+        started.run()
+        check_prepared(started)
+        assert started.finished or phase == "before it opens", [p.waits_for() for p in swarm.current.values()]
+        if not back and phase == "open":
+            assert dead not in committed(swarm)[0].contributors
+
+
+def test_a_swarm_whose_power_fails_has_its_statistics_again_from_disk() -> None:
+    for seed in range(6):
+        started = quiet(seed, late=(), peers=5, samples=(1,) * 5, bad_rounds=(frozenset[int](),) * 5)
+        swarm = started.swarm
+        swarm.network.run(until=60.0, stop=lambda swarm=swarm: 1 in committed(swarm))
+        for peer in list(swarm.current.values()):
+            swarm.network.restart(peer.overlay.name)
+        swarm.network.run(until=swarm.network.now + 120.0, stop=swarm.all_done)
+        check_prepared(started)
+        again = [life for life in swarm.lives[-5:] if life.states]
+        assert len(again) == 5
+        for life in again:
+            summed = [e for _, e in life.seen if isinstance(e, events.TrainingStarted) and e.round == 0]
+            assert summed == [], "nothing is added up a second time"
+            assert isinstance(life.driver.trainer, Preparing)
+            assert len(life.driver.trainer.told) == 1
+
+
+def test_a_peer_whose_data_does_not_suit_a_statistic_leaves_and_the_others_go_on() -> None:
+    class Unsuited(PreparedRun):
+        def trainer(self, index: int) -> Probe:
+            return Preparing(index, 1, frozenset(), data=-1 if index == 3 else index)
+
+    started = prepared(quiet().drawn, Unsuited).run()
+    ends = {started.swarm.index_of(peer): life.driver.exit for peer, life in started.swarm.current.items()}
+    assert ends[3] is not None
+    assert (ends[3].code, ends[3].why) == (5, "Statistic 'whose' of this peer's data: peer -1 does not exist")
+    assert all(end is not None and end.code == 0 for index, end in ends.items() if index != 3)
+    assert len(committed(started.swarm)[0].contributors) == 4
+
+
+def test_a_peer_that_would_prepare_something_else_is_refused_as_differing() -> None:
+    class Other(PreparedRun):
+        def trainer(self, index: int) -> Probe:
+            return Probe(index) if index == 4 else Preparing(index, 1, frozenset(), length=NUMBERS + (index == 3))
+
+    started = prepared(quiet().drawn, Other, peers=5, late=(8.0, 8.0)).run()
+    ends = {started.swarm.index_of(peer): life.driver.exit for peer, life in started.swarm.current.items()}
+    for index, here in ((3, "Whose(length=101) of 101 numbers"), (4, "none")):
+        end = ends[index]
+        assert end is not None
+        assert end.code == 7
+        assert f"whose: {here} here, Whose(length=100) of 100 numbers there" in end.why
+    assert all(end is not None and end.code == 0 for index, end in ends.items() if index < 3)
+
+
+def test_a_run_that_waits_for_contributors_does_not_add_up_fewer() -> None:
+    started = quiet(min_contributors=6, late=(30.0,))
+    swarm = started.swarm
+    swarm.network.run(until=20.0, stop=swarm.all_done)
+    assert 0 not in committed(swarm), "five of the six that must contribute are here"
+    started.run()
+    check_prepared(started)
+    assert len(committed(swarm)[0].contributors) == 6
+
+
+def test_the_time_that_the_preparation_takes_is_not_taken_for_that_of_a_round() -> None:
+    started = quiet(late=(), peers=5)
+    swarm = started.swarm
+    swarm.network.run(until=60.0, stop=lambda: any(saw_round(p, 1) for p in swarm.current.values()))
+    record = next(iter(swarm.current.values())).driver.machine.view.round
+    assert record is not None
+    assert record.number == 1
+    assert record.train_deadline_s == 60.0, "the ceiling, as nothing is known of trainings yet"
+
+
+def saw_round(life: SimulatedPeer, number: int) -> bool:
+    return any(isinstance(event, events.RoundOpened) and event.round == number for _, event in life.seen)
+
+
+def test_a_run_stopped_or_paused_in_the_preparation() -> None:
+    started = quiet()
+    started.swarm.network.schedule(1.0, lambda: say(started.swarm, "stop"))
+    started.run()
+    assert started.finished
+    assert max(committed(started.swarm), default=0) <= 0
+    paused = quiet()
+    paused.swarm.network.schedule(1.0, lambda: say(paused.swarm, "pause 20"))
+    paused.run()
+    check_prepared(paused)
+    assert paused.finished
