@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyfl import aggregation as strategies
-    from pyfl import errors, keras, tiers
+    from pyfl import errors, keras, preparation, tiers
     from pyfl.apps import App
     from pyfl.peer.api import Peer
     from pyfl.rounds.early_stopping import EarlyStopping
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App", "Deadlines", "EarlyStopping", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
-    "strategies", "tiers",
+    "preparation", "strategies", "tiers",
 ]  # fmt: skip
 
 # Where each name lives: a module, or an attribute of one after the colon.
@@ -37,6 +37,7 @@ _HOMES = {
     "Trainer": "pyfl.training:Trainer",
     "errors": "pyfl.errors",
     "keras": "pyfl.keras",
+    "preparation": "pyfl.preparation",
     "strategies": "pyfl.aggregation",
     "tiers": "pyfl.tiers",
 }

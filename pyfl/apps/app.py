@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
+from pyfl.datasets.dataset import Dataset
 from pyfl.datasets.partitions import parse
 from pyfl.errors import AppError
+from pyfl.preparation.plan import asked, numbers, results
 from pyfl.training.arrays import from_trainer
 from pyfl.training.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from pyfl.apps.images import ImageInput
-    from pyfl.datasets.dataset import Dataset
+    from pyfl.preparation.statistic import Statistic
     from pyfl.training.trainer import FlatTrainer, Trainer
 
 __all__ = ["App", "Assignment", "Option"]
@@ -48,6 +52,9 @@ class Assignment:
 class App:
     """What `--app package.module:name` names. Give `model` with `data` or `own_data`, or give `trainer`.
 
+    `prepare` names statistics of everyone's training data, each with the part of a peer's data that it is of; the swarm adds them up
+    before round 1, and `prepared` makes of this peer's data and the results, the same at every peer, what is trained and evaluated on.
+
     `options` are defaults that replace or add to those of Keras apps: partition, local_epochs, batch_size, limit_samples (of
     this peer; 0: all), threads. `model`, `data` and `own_data` are given the options that their parameters name.
     """
@@ -60,6 +67,10 @@ class App:
     """Given an `Assignment`, returns the data that this peer alone has."""
     trainer: Callable[[Assignment, Options], Trainer | FlatTrainer] | None = None
     """Returns a trainer; the way in for anything but Keras."""
+    prepare: Mapping[str, tuple[Statistic, Callable[[Dataset], Any]]] = field(default_factory=dict[str, Any])
+    """By name: the statistic, and a function from this peer's data to what it is of."""
+    prepared: Callable[[Dataset, Mapping[str, Any]], Dataset] | None = None
+    """Given data and results by name. Also called with inputs to predict for as held-out samples, and none to train on."""
     options: Options = field(default_factory=dict[str, Option])
     presets: Mapping[str, Options] = field(default_factory=dict[str, "Options"])
     """By the value of the option `model`: defaults that go with it, such as its batch size."""
@@ -81,6 +92,10 @@ class App:
             raise AppError("An App with a model takes either data (divided by `partition`) or own_data (this peer's alone).")
         if keras == (self.trainer is not None):
             raise AppError("An App takes either a model (with data or own_data) or a trainer; give one of them.")
+        if bool(self.prepare) != (self.prepared is not None):
+            raise AppError("An App takes both prepare (which statistics) and prepared (what is done with them), or neither.")
+        if self.prepare and not keras:
+            raise AppError("An App with a trainer leaves prepare out: the trainer has methods statistics() and prepared(results).")
 
     def settings(self, options: Options | None = None) -> dict[str, Option]:
         """Return all options: the defaults under `options`. Raises `AppError` for an unknown name or a bad value."""
@@ -139,15 +154,50 @@ class App:
         keras = import_keras()
         set_threads(int(settings["threads"]), 1)
         keras.utils.set_random_seed(assignment.seed)
-        return KerasTrainer(
-            self.new_model(settings),
-            dataset.x_train,
-            dataset.y_train,
-            dataset.x_test if len(dataset.x_test) else None,
-            dataset.y_test if len(dataset.x_test) else None,
-            local_epochs=int(settings["local_epochs"]),
-            batch_size=int(settings["batch_size"]),
-        )
+        model = self.new_model(settings)
+
+        def trainer(data: Dataset) -> FlatTrainer:
+            return KerasTrainer(
+                model,
+                data.x_train,
+                data.y_train,
+                data.x_test if len(data.x_test) else None,
+                data.y_test if len(data.x_test) else None,
+                local_epochs=int(settings["local_epochs"]),
+                batch_size=int(settings["batch_size"]),
+            )
+
+        if not self.prepare:
+            return trainer(dataset)
+        from pyfl.apps.preparing import PreparingKeras
+
+        measured = {name: (statistic, of(dataset)) for name, (statistic, of) in self.prepare.items()}
+        return PreparingKeras(model, dataset, measured, lambda results: trainer(self._with(dataset, results)))
+
+    def _with(self, dataset: Dataset, results: Mapping[str, Any]) -> Dataset:
+        if self.prepared is None:
+            return dataset
+        prepared = self.prepared(dataset, results)
+        if not isinstance(cast("Any", prepared), Dataset):
+            raise AppError(
+                f"prepared returned {type(prepared).__name__}; expected a Dataset, as dataclasses.replace(data, x_train=...) makes."
+            )
+        return prepared
+
+    def as_prepared(self, inputs: NDArray[Any], total: bytes) -> NDArray[Any]:
+        """Inputs as the model was trained on them. `total`: the statistics' sum, as a checkpoint has it. Raises `AppError`."""
+        if not self.prepare:
+            return inputs
+        statistics = {name: statistic for name, (statistic, _) in self.prepare.items()}
+        wanted = numbers(asked(statistics))
+        if len(total) != 8 * wanted:
+            raise AppError(
+                f"App {self.name} asks for statistics of {wanted} numbers, and the checkpoint has {len(total) // 8}. Use the app as it was "
+                "when the run was founded."
+            )
+        labels = np.zeros(len(inputs), np.int64)
+        data = Dataset(inputs[:0], labels[:0], inputs, labels, max(1, len(self.images.classes) if self.images else 1))
+        return self._with(data, results(statistics, np.frombuffer(total, "<i8"))).x_test
 
     def new_model(self, settings: Options) -> Any:
         """Make the compiled Keras model. Raises `AppError` for an app without one."""

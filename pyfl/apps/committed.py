@@ -55,7 +55,11 @@ class CommittedModel:
         return as_inputs(nested, self.model.input_shape)
 
     def guess(self, inputs: NDArray[Any], top: int = 5) -> list[list[Guess]]:
-        """The most likely classes of each input, best first; the numbers that `model.predict(inputs)` gives. Raises `AppError`."""
+        """The most likely classes of each input, best first; the numbers that `model.predict(inputs)` gives. Raises `AppError`.
+
+        An app that prepares its data with the swarm's statistics prepares these inputs too.
+        """
+        inputs = self.app.as_prepared(inputs, self.saved.statistics)
         names = self.app.images.classes if self.app.images else ()
         # Not `predict`, which builds a pipeline of its own for each call: 40 ms and threads that training would feel.
         outputs: list[NDArray[Any]] = [

@@ -45,6 +45,8 @@ class Saved(msgspec.Struct, frozen=True):
     app: str = ""
     options: dict[str, str] = {}
     """With which the model can be built again."""
+    statistics: bytes = b""
+    """The sum of what was prepared, little-endian int64, for predictions; the last vector of the server state has it as limbs."""
 
 
 class CheckpointStore:

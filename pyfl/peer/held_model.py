@@ -47,7 +47,10 @@ def copy_held(driver: Driver, app: Callable[[RunRecord], App]) -> HeldModel:
             break
         weights = np.copy(memory.base)
         if digests.combine(digests.of_vector(weights)) == held.model:
-            saved = Saved(run.run, run.layout.digest, held.round, 0, held.model, held.state, app=run.app, options=run.options)
+            saved = Saved(
+                run.run, run.layout.digest, held.round, 0, held.model, held.state, app=run.app, options=run.options,
+                statistics=driver.statistics,
+            )  # fmt: skip
             return HeldModel(saved, run.layout, weights, partial(app, run))
     raise NotCommittedYet(
         "No round has been committed yet, so there is no model to ask: what this peer holds is at most the model that the run began "

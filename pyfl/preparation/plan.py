@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from pyfl.errors import DataError, RefusedBySwarm
 from pyfl.preparation.statistic import Ring, Statistic
-from pyfl.preparation.wire import LIMBS, from_wire, to_wire
+from pyfl.preparation.wire import to_wire
 
 __all__ = ["MOST_NUMBERS", "Asked", "Measured", "asked", "asked_of", "check_same", "give", "numbers", "results", "statistics_of", "summand"]
 
 MOST_NUMBERS = 1 << 22
-"""Of all statistics together: 64 MiB of limbs, twice of that in memory. A vocabulary of 10,000 words takes 140,000."""
+"""Of all statistics together: 64 MiB of limbs, three times of that in memory. A vocabulary of 10,000 words takes 140,000."""
 
 Measured = Mapping[str, tuple[Statistic, Any]]
 """By name: a statistic, and what of this peer's data it is of."""
@@ -94,14 +94,14 @@ def summand(trainer: object) -> NDArray[np.int32]:
 
 def _local(name: str, statistic: Statistic, data: object) -> Ring:
     try:
-        vector: object = statistic.local(data)
+        vector = cast("Any", statistic.local(data))
     except DataError as error:
         raise DataError(f"Statistic {name!r} of this peer's data: {error}") from error
     if not isinstance(vector, np.ndarray):
         raise DataError(
             f"Statistic {name!r} gave {type(vector).__name__} for this peer's data; expected an array int64[{statistic.length}]."
         )
-    array = cast("NDArray[Any]", vector)
+    array = cast("Ring", vector)
     if array.dtype != np.int64 or array.shape != (statistic.length,):
         raise DataError(
             f"Statistic {name!r} gave {array.dtype}{list(array.shape)} for this peer's data; expected int64[{statistic.length}]."
@@ -117,14 +117,17 @@ def give(trainer: object, results: Mapping[str, Any]) -> None:
     prepared(results)
 
 
-def results(statistics: Mapping[str, Statistic], total: NDArray[np.int32]) -> dict[str, Any]:
-    """What the summed limbs say, by name. Raises `DataError`, the same at every peer, for a sum that says nothing."""
+def results(statistics: Mapping[str, Statistic], total: Ring) -> dict[str, Any]:
+    """What the sum of the peers' vectors, int64[n], says, by name.
+
+    Raises `DataError`, the same at every peer, for a sum that says nothing.
+    """
     found: dict[str, Any] = {}
     begin = 0
     for name in sorted(statistics):
-        end = begin + LIMBS * statistics[name].length
+        end = begin + statistics[name].length
         try:
-            found[name] = statistics[name].finish(from_wire(total[begin:end]))
+            found[name] = statistics[name].finish(total[begin:end])
         except DataError as error:
             raise DataError(f"Statistic {name!r} of the whole swarm: {error}") from error
         begin = end

@@ -173,7 +173,7 @@ class Buffers:
         In the preparation the sum is what is wanted.
         """
         if self._summing:
-            self.result_digests[-1][index] = digests.of_segment(self._sum(index))
+            self.result_digests[-1][index] = digests.of_segment(self._sum(index).view(np.float32))
             return
         segment, boundary = self.segments[index], self.layout.trainable_size
         bounds, first, last = self._pieces[index]

@@ -19,6 +19,7 @@ from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.errors import NoSuchPeer, NotTheLeader, OverlayFull, PyflError
 from pyfl.overlay import protocol as overlay
 from pyfl.preparation.plan import asked_of, check_same, give, numbers, results, statistics_of, summand
+from pyfl.preparation.wire import from_wire
 from pyfl.rounds import messages
 from pyfl.rounds.actions import (
     Action,
@@ -59,7 +60,7 @@ from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.machine import Input, Machine
 from pyfl.rounds.messages import Held, Ready, Score
 from pyfl.rounds.records import PREPARATION, ControlRecord, RunRecord
-from pyfl.training.trainer import FlatTrainer, RoundInfo, read_only
+from pyfl.training.trainer import Flat, FlatTrainer, RoundInfo, read_only
 
 __all__ = ["Driver", "Worker"]
 
@@ -113,6 +114,8 @@ class Driver:
         self._worker, self._build, self._clock, self._observe = worker, build, clock, observe
         self._trainer: FlatTrainer | None = None
         self._proposed = ""
+        self.statistics = b""
+        """The sum of what the run prepares, once it is known here: little-endian int64."""
         self._transfers: dict[int, _Transfer] = {}
         self._requests: dict[int, int] = {}
         self._stop_training = -1
@@ -304,7 +307,8 @@ class Driver:
         store = self._checkpoints
         if store is None:
             return
-        saved, base, state = self._saved(action.round, action.record.epoch, action.model, action.state), memory.base, memory.state
+        base, state = memory.base, memory.state
+        saved = self._saved(action.round, action.record.epoch, action.model, action.state, state)
         self._keep(lambda: store.commit(saved, base, state), "The peer goes on without this checkpoint.")
 
     def _pin(self, action: Pin) -> None:
@@ -329,7 +333,8 @@ class Driver:
         store, memory = self._checkpoints, self._memory
         if store is None:
             raise AssertionError("the machine stages results, and there is nowhere to stage them")
-        saved, result, state = self._saved(action.round, action.epoch, action.model, action.state), memory.result, memory.next_state
+        result, state = memory.result, memory.next_state
+        saved = self._saved(action.round, action.epoch, action.model, action.state, state)
 
         def job() -> Input | None:
             try:
@@ -340,9 +345,10 @@ class Driver:
 
         self._worker.submit(job)
 
-    def _saved(self, number: int, epoch: int, model: str, state: str) -> Saved:
+    def _saved(self, number: int, epoch: int, model: str, state: str, vectors: list[Flat]) -> Saved:
         run = self._run
-        return Saved(run.run, run.layout.digest, number, epoch, model, state, len(self._memory.state), run.app, run.options)
+        statistics = from_wire(vectors[-1].view(np.int32)).tobytes() if run.prepare else b""
+        return Saved(run.run, run.layout.digest, number, epoch, model, state, len(vectors), run.app, run.options, statistics)
 
     # ---- arithmetic
 
@@ -455,7 +461,8 @@ class Driver:
         self._worker.submit(job)
 
     def _prepare(self) -> None:
-        trainer, total = self._trainer, np.copy(self._memory.statistics)
+        trainer, total = self._trainer, from_wire(self._memory.statistics)
+        self.statistics = total.tobytes()
 
         def job() -> Input | None:
             try:

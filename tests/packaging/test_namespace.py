@@ -13,7 +13,7 @@ import pyfl
 def test_the_public_names_are_these() -> None:
     names = [
         "App", "Deadlines", "EarlyStopping", "Evaluation", "Peer", "RoundInfo", "TrainResult", "Trainer", "__version__", "errors", "keras",
-        "strategies", "tiers",
+        "preparation", "strategies", "tiers",
     ]  # fmt: skip
     assert pyfl.__all__ == names
     assert dir(pyfl) == names

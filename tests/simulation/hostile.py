@@ -15,10 +15,10 @@ from pyfl.rounds.driver import TAG, Driver
 from pyfl.rounds.machine import Input
 from pyfl.rounds.messages import Held, PullOffer, PullWant, Ready, Report
 
-__all__ = ["HOSTILE"]
+__all__ = ["HOSTILE", "Liar"]
 
 
-class _Liar(Driver):
+class Liar(Driver):
     """Changes what it says."""
 
     def _do(self, action: Action) -> Input | None:
@@ -43,84 +43,84 @@ class _Liar(Driver):
         return held
 
 
-class WrongNumberOfTensors(_Liar):
+class WrongNumberOfTensors(Liar):
     """Announces exponents of a tensor too many."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, exponents=(*ready.exponents, 3))
 
 
-class NoTensors(_Liar):
+class NoTensors(Liar):
     """Announces no exponents."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, exponents=(), weight_exponents=())
 
 
-class AbsurdExponents(_Liar):
+class AbsurdExponents(Liar):
     """Announces values that no float32 has."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, exponents=(2**40,) * len(ready.exponents))
 
 
-class AbsurdWeights(_Liar):
+class AbsurdWeights(Liar):
     """Says that the base model has exponents that it has not."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, weight_exponents=(-(2**50),) * len(ready.weight_exponents))
 
 
-class NoSamples(_Liar):
+class NoSamples(Liar):
     """Counts for nothing."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, samples=0)
 
 
-class LessThanNoSamples(_Liar):
+class LessThanNoSamples(Liar):
     """Counts negatively."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, samples=-7)
 
 
-class EverySample(_Liar):
+class EverySample(Liar):
     """Claims more samples than there are."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, samples=2**62)
 
 
-class NoTime(_Liar):
+class NoTime(Liar):
     """Trained for NaN seconds."""
 
     def ready(self, ready: Ready) -> Ready:
         return replace(ready, train_s=float("nan"), loss=float("inf"))
 
 
-class WrongDigest(_Liar):
+class WrongDigest(Liar):
     """Holds another model than everyone."""
 
     def held(self, held: Held) -> Held:
         return replace(held, model="f" * 64)
 
 
-class NoDigest(_Liar):
+class NoDigest(Liar):
     """Holds something without a name."""
 
     def held(self, held: Held) -> Held:
         return replace(held, model="", state="")
 
 
-class NotFinite(_Liar):
+class NotFinite(Liar):
     """Says that everyone's result is not finite."""
 
     def held(self, held: Held) -> Held:
         return replace(held, finite=False)
 
 
-class EarlyHolder(_Liar):
+class EarlyHolder(Liar):
     """Says that it holds a result as soon as a reduce begins, and another for each epoch."""
 
     def lies(self, message: messages.Message) -> list[messages.Message]:
@@ -130,7 +130,7 @@ class EarlyHolder(_Liar):
         return [message]
 
 
-class Garbage(_Liar):
+class Garbage(Liar):
     """Says random bytes as well, to everyone."""
 
     _random = random.Random(5)
@@ -146,7 +146,7 @@ class Garbage(_Liar):
         return [message]
 
 
-class Accuser(_Liar):
+class Accuser(Liar):
     """Accuses everyone, strangers too, of every link."""
 
     def lies(self, message: messages.Message) -> list[messages.Message]:
@@ -157,7 +157,7 @@ class Accuser(_Liar):
         return [message, *(messages.Accuse(record.number, record.epoch, peer, "lies") for peer in whom)]
 
 
-class WildWants(_Liar):
+class WildWants(Liar):
     """Wants segments that do not exist, of pulls that do, and of pulls that do not."""
 
     _pulls = itertools.count(1)
@@ -169,7 +169,7 @@ class WildWants(_Liar):
         return [message, messages.PullOpen(pull, have.round, have.model, have.state), PullWant(pull, parts), PullWant(pull + 10**6, parts)]
 
 
-class WrongOffers(_Liar):
+class WrongOffers(Liar):
     """Offers digests that do not make the model's."""
 
     def lies(self, message: messages.Message) -> list[messages.Message]:
@@ -178,7 +178,7 @@ class WrongOffers(_Liar):
         return [message]
 
 
-class SplitOffers(_Liar):
+class SplitOffers(Liar):
     """Offers digests that make the model's when joined, cut in the wrong places."""
 
     def lies(self, message: messages.Message) -> list[messages.Message]:
@@ -188,7 +188,7 @@ class SplitOffers(_Liar):
         return [message]
 
 
-class UnaskedOffers(_Liar):
+class UnaskedOffers(Liar):
     """Offers what nobody asked for."""
 
     def lies(self, message: messages.Message) -> list[messages.Message]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from pyfl import events
@@ -17,9 +18,14 @@ from pyfl.aggregation import fedadam, fedavg
 from pyfl.errors import DataError
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.preparation import Ring, from_wire
+from pyfl.rounds import messages
+from pyfl.rounds.actions import Action, PostSend
+from pyfl.rounds.driver import Driver
+from pyfl.rounds.machine import Input
 from pyfl.simulation import SimulatedPeer, SimulatedSwarm
 from pyfl.tiers import chain, rotated, star
 from pyfl.training.trainer import Flat, RoundInfo, TrainOutcome
+from tests.simulation import hostile
 from tests.simulation.drawn import STRIDE, DrawnRun, Probe, Started, say
 from tests.simulation.invariants import check, committed
 
@@ -79,11 +85,12 @@ def quiet(seed: int = 0, **changes: object) -> Started:
     """Five peers and a late one, without faults."""
     nothing: frozenset[int] = frozenset()
     run: dict[str, object] = {
-        "seed": seed, "peers": 6, "late": (8.0,), "strategy": (fedavg(), fedadam())[seed % 2], "tiers": (rotated(2), chain(), star())[seed % 3],
+        "seed": seed, "peers": 6, "late": (8.0,),
+        "strategy": (fedavg(), fedadam())[seed % 2], "tiers": (rotated(2), chain(), star())[seed % 3],
         "min_contributors": 0, "samples": (1, 2, 3, 4, 5, 6), "bad_rounds": (nothing,) * 6, "straggler": -1, "loss": 0.0,
         "faults": FaultPlan(()),
     }  # fmt: skip
-    return prepared(DrawnRun.of(seed), **{**run, **changes})
+    return prepared(DrawnRun.of(seed), PreparedRun, **{**run, **changes})
 
 
 def expected(swarm: SimulatedSwarm) -> NDArray[np.int64]:
@@ -95,15 +102,15 @@ def expected(swarm: SimulatedSwarm) -> NDArray[np.int64]:
         return np.add.reduce([Whose().local(swarm.index_of(peer)) for peer in record.contributors])
 
 
-def check_prepared(started: Started, hostile: frozenset[int] = frozenset()) -> None:
+def check_prepared(started: Started, liars: frozenset[int] = frozenset()) -> None:
     """What the run promises of every round, and that whoever holds a round after the preparation holds and was told that sum."""
-    check(started, hostile=hostile)
+    check(started, hostile=liars)
     swarm = started.swarm
     if 0 not in committed(swarm):
         return
     total = expected(swarm)
     for life in swarm.lives:
-        if swarm.index_of(life.overlay.me) in hostile:
+        if swarm.index_of(life.overlay.me) in liars:
             continue
         for number, state in life.states.items():
             there = from_wire(state[-1].view(np.int32))
@@ -185,7 +192,7 @@ def test_a_peer_killed_in_any_phase_of_the_preparation(phase: str, victim: str, 
         dead = next(peer for peer, number in chosen.items() if number == index)
         network.kill(f"peer-{index}")
         if back:
-            network.schedule(1.0, partial(network.restart, f"peer-{index}"))
+            network.schedule(1.0, partial(start_again, swarm, f"peer-{index}"))
         started.run()
         check_prepared(started)
         assert started.finished or phase == "before it opens", [p.waits_for() for p in swarm.current.values()]
@@ -259,6 +266,10 @@ def test_the_time_that_the_preparation_takes_is_not_taken_for_that_of_a_round() 
     assert record.train_deadline_s == 60.0, "the ceiling, as nothing is known of trainings yet"
 
 
+def start_again(swarm: SimulatedSwarm, name: str) -> None:
+    swarm.network.restart(name)
+
+
 def saw_round(life: SimulatedPeer, number: int) -> bool:
     return any(isinstance(event, events.RoundOpened) and event.round == number for _, event in life.seen)
 
@@ -274,3 +285,64 @@ def test_a_run_stopped_or_paused_in_the_preparation() -> None:
     paused.run()
     check_prepared(paused)
     assert paused.finished
+
+
+class EarlySummer(hostile.Liar):
+    """Says that it holds the sum as soon as adding up begins."""
+
+    def lies(self, message: messages.Message) -> list[messages.Message]:
+        record = self.machine.view.round
+        if isinstance(message, messages.Report) and record and record.number == 0 and record.phase == "reduce":
+            return [replace(message, held=messages.Held(0, record.epoch, f"{record.epoch:064x}", "e" * 64))]
+        return [message]
+
+
+class ManyPeers(hostile.Liar):
+    """Wants its data to count twice."""
+
+    def ready(self, ready: messages.Ready) -> messages.Ready:
+        return ready if ready.round else replace(ready, samples=2)
+
+
+class NotANumber(hostile.Liar):
+    """Says that it has no data to add."""
+
+    def ready(self, ready: messages.Ready) -> messages.Ready:
+        return ready if ready.round else replace(ready, finite=False)
+
+
+class LimbTooLarge(Driver):
+    """Sends a limb that not even all peers together could have."""
+
+    def _do(self, action: Action) -> Input | None:
+        if isinstance(action, PostSend) and action.tag.kind == "u" and not action.tag.round:
+            self._memory.view(action.place).cast("i")[3] = -1
+        return super()._do(action)
+
+
+LIARS = (*hostile.HOSTILE, EarlySummer, ManyPeers, NotANumber, LimbTooLarge)
+
+
+@pytest.mark.parametrize("liar", LIARS, ids=lambda c: c.__name__)
+def test_the_statistics_are_agreed_on_whatever_a_member_says(liar: type[Driver]) -> None:
+    for seed in range(3):
+        started = quiet(seed, drivers={3: liar}, rounds=3).run()
+        check_prepared(started, frozenset({3}))
+        assert started.finished, [p.waits_for() for p in started.swarm.current.values() if p.overlay.alive]
+        rounds = committed(started.swarm)
+        assert max(rounds) == 3
+        assert not rounds[0].void
+        assert len([p for p in rounds[0].contributors if started.swarm.index_of(p) != 3]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("liar", "what"),
+    [
+        (ManyPeers, "expected 1, as all count alike"), (NotANumber, "finite: False"), (hostile.NotFinite, "which always are"),
+        (LimbTooLarge, "beyond what"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_summand_is_told(liar: type[Driver], what: str) -> None:
+    runs = [quiet(seed, drivers={3: liar}, rounds=1).run() for seed in range(3)]
+    told = [str(event) for started in runs for life in started.swarm.lives for _, event in life.seen]
+    assert any(what in line for line in told)

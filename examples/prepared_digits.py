@@ -1,0 +1,19 @@
+"""Inputs normalised by the mean and deviation of everyone's data: python -m pyfl.peer 127.0.0.1 7700 --app prepared_digits:app."""
+
+import sys
+from dataclasses import replace
+
+import pyfl
+from pyfl.apps.digits import model
+from pyfl.datasets.digits import digits
+from pyfl.preparation import Classes, Moments
+
+
+def prepared(data, swarm):
+    mean, deviation = (float(values[0]) for values in (swarm["pixels"].mean, swarm["pixels"].deviation))
+    print(f"pixels {mean:.6f} +- {deviation:.6f}, digits {swarm['digits'].classes}", file=sys.stderr)
+    return replace(data, x_train=(data.x_train - mean) / deviation, x_test=(data.x_test - mean) / deviation)
+
+
+wanted = {"pixels": (Moments(channels=1), lambda data: data.x_train), "digits": (Classes(at_most=10), lambda data: data.y_train)}
+app = pyfl.App(model=model, data=digits, prepare=wanted, prepared=prepared, options={"partition": "pathological:2"})
