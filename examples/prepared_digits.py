@@ -3,9 +3,7 @@
 import sys
 from dataclasses import replace
 
-import pyfl
-from pyfl.apps.digits import model
-from pyfl.datasets.digits import digits
+from pyfl.apps.digits import app as plain
 from pyfl.preparation import Classes, Moments
 
 
@@ -16,4 +14,4 @@ def prepared(data, swarm):
 
 
 wanted = {"pixels": (Moments(channels=1), lambda data: data.x_train), "digits": (Classes(at_most=10), lambda data: data.y_train)}
-app = pyfl.App(model=model, data=digits, prepare=wanted, prepared=prepared, options={"partition": "pathological:2"})
+app = replace(plain, prepare=wanted, prepared=prepared, options={**plain.options, "partition": "pathological:2"})

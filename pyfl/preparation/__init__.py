@@ -2,7 +2,7 @@
 
 from pyfl.preparation.classes import ClassCounts, Classes
 from pyfl.preparation.moments import Moments, Normalisation
-from pyfl.preparation.statistic import Ring, Statistic, Together, combine
+from pyfl.preparation.statistic import Ring, Statistic, combine
 from pyfl.preparation.vocabulary import Vocabulary, Words
 from pyfl.preparation.wire import from_wire, to_wire
 
@@ -13,7 +13,6 @@ __all__ = [
     "Normalisation",
     "Ring",
     "Statistic",
-    "Together",
     "Vocabulary",
     "Words",
     "combine",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyfl.errors import DataError
 
-__all__ = ["Ring", "Statistic", "Together", "combine", "of_integers", "to_integers"]
+__all__ = ["Ring", "Statistic", "combine", "of_integers", "to_integers"]
 
 Ring = NDArray[np.int64]
 """Integers modulo 2^64: their sum depends neither on order nor on tree."""
@@ -52,27 +51,6 @@ def combine(vectors: Iterable[Ring]) -> Ring:
     if total is None:
         raise DataError("There is no peer's vector to combine; at least one is needed.")
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """Several statistics of the same data, in one vector and one round."""
-
-    parts: tuple[Statistic, ...]
-
-    @property
-    def length(self) -> int:
-        """Of the vector."""
-        return sum(part.length for part in self.parts)
-
-    def local(self, data: Sequence[Any]) -> Ring:
-        """One entry of `data` for each part."""
-        return np.concatenate([part.local(own) for part, own in zip(self.parts, data, strict=True)])
-
-    def finish(self, total: Ring) -> tuple[Any, ...]:
-        """One result for each part."""
-        ends = np.cumsum([part.length for part in self.parts])[:-1]
-        return tuple(part.finish(piece) for part, piece in zip(self.parts, np.split(total, ends), strict=True))
 
 
 def of_integers(values: Sequence[int], words: int) -> Ring:

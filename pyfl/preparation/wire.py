@@ -24,8 +24,8 @@ def to_wire(vector: Ring) -> NDArray[np.int32]:
 
 def from_wire(total: NDArray[np.int32]) -> Ring:
     """The sum modulo 2^64 of the vectors whose limbs were added up, int64[n]."""
-    if total.ndim != 1 or len(total) % LIMBS:
-        raise DataError(f"A sum of {total.shape} values is not one of limbs; expected a multiple of {LIMBS}.")
+    if total.dtype != np.int32 or total.ndim != 1 or len(total) % LIMBS:
+        raise DataError(f"A sum of {total.dtype}{list(total.shape)} is not one of limbs; expected int32, a multiple of {LIMBS} of them.")
     limbs = total.view(np.uint32).astype(np.uint64).reshape(-1, LIMBS)
     shifts = np.arange(LIMBS, dtype=np.uint64) * np.uint64(LIMB_BITS)
     return (limbs << shifts).sum(axis=1, dtype=np.uint64).view(np.int64)

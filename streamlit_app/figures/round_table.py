@@ -28,6 +28,6 @@ def round_table(rounds: Sequence[RoundEntry], names: Mapping[str, str]) -> dict[
 def _who(entry: RoundEntry, names: Mapping[str, str]) -> list[str]:
     if entry.void:
         return ["void: the model stays"]
-    if entry.round == 0:
+    if entry.round == 0 and not entry.contributors:
         return ["the founder's model"]
     return sorted(names.get(peer, peer[:8]) for peer in entry.contributors)

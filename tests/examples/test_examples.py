@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from pyfl.overlay.free_port import free_ports
+from tests.real.programs import Programs, tell
 
 pytestmark = pytest.mark.real
 
@@ -56,6 +61,30 @@ def test_two_of_an_example_end_with_the_same_model(example: str, tmp_path: Path)
     assert digests[0] == digests[1] != []
     for accuracy in re.findall(r"accuracy ([0-9.]+) model", "".join(told)):
         assert float(accuracy) > 0.5
+
+
+def test_two_peers_of_the_preparing_app_prepare_with_the_same_statistics_and_predict_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = os.pathsep.join([str(EXAMPLES), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)  # what `cd examples` does for a user
+    first, second = free_ports(2)
+    common = ["--app", "prepared_digits:app", "--of", "5"]
+    with Programs(tmp_path, PYFL_SWARM_KEY="5e" * 32, PYTHONPATH=path) as swarm:
+        swarm.start("127.0.0.1", str(first), *common, "--index", "0", "--rounds", "4")
+        swarm.start("127.0.0.1", str(second), f"127.0.0.1:{first}", *common, "--index", "1")
+        assert swarm.codes(SECONDS) == [0, 0]
+    told = [re.findall(r"pixels .*", program.log.read_text()) for program in swarm.programs]
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    kinds = re.findall(r"\d+", told[0][0].partition("digits ")[2])
+    assert len(kinds) == 4, f"two kinds of digits at each of two peers: {kinds}"
+    picture = tmp_path / "digit.png"
+    digits: Any = load_digits()
+    image = digits.images[[*digits.target].index(int(kinds[0]))]
+    Image.fromarray((image * 255 / 16).astype("uint8")).save(picture)
+    data_dir = tmp_path / "pyfl-data" / f"127.0.0.1-{second}"
+    assert json.loads(tell(tmp_path, data_dir, "predict", str(picture), "--json"))["class"] == kinds[0]
 
 
 def test_the_callback_is_one_line_in_a_plain_keras_script() -> None:

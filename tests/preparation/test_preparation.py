@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pyfl import kernels
 from pyfl.errors import DataError
-from pyfl.preparation import Classes, Moments, Statistic, Together, Vocabulary, combine, from_wire, to_wire
+from pyfl.preparation import Classes, Moments, Statistic, Vocabulary, combine, from_wire, to_wire
 from pyfl.preparation.statistic import of_integers, to_integers
 
 seeds = st.integers(0, 2**32)
@@ -122,15 +122,6 @@ def test_words_that_are_too_long_are_counted_and_ones_that_cannot_be_are_refused
     for word in ("", "a\0b"):
         with pytest.raises(DataError, match="not empty and have no zero byte"):
             vocabulary.local([word])
-
-
-def test_several_statistics_travel_together() -> None:
-    both = Together((Moments(1), Classes(3), Vocabulary(5)))
-    peers = [(np.array([[1.0]]), np.array([2]), ["a"]), (np.array([[3.0]]), np.array([0]), ["a", "b"])]
-    moments, classes, found = over_the_swarm(both, peers)
-    assert (moments.mean, moments.deviation) == ((2.0,), (1.0,))
-    assert classes.classes == (0, 2)
-    assert found.counts == (("a", 2), ("b", 1))
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9), st.integers(1, 9))

@@ -19,9 +19,9 @@ from pyfl.errors import DataError
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.preparation import Ring, from_wire
 from pyfl.rounds import messages
-from pyfl.rounds.actions import Action, PostSend
+from pyfl.rounds.actions import Action, Finish, Place, PostSend
 from pyfl.rounds.driver import Driver
-from pyfl.rounds.machine import Input
+from pyfl.rounds.machine import STOPPED, Input
 from pyfl.simulation import SimulatedPeer, SimulatedSwarm
 from pyfl.tiers import chain, rotated, star
 from pyfl.training.trainer import Flat, RoundInfo, TrainOutcome
@@ -346,3 +346,26 @@ def test_what_is_wrong_with_a_summand_is_told(liar: type[Driver], what: str) -> 
     runs = [quiet(seed, drivers={3: liar}, rounds=1).run() for seed in range(3)]
     told = [str(event) for started in runs for life in started.swarm.lives for _, event in life.seen]
     assert any(what in line for line in told)
+
+
+class Miscounts(Driver):
+    """Has a defect: its sum differs from everyone's."""
+
+    def _do(self, action: Action) -> Input | None:
+        if isinstance(action, Finish) and self._memory.epoch[0] == 0:
+            self._memory.view(Place("result", action.segment, len(self._memory.state))).cast("i")[0] = int(self.net.me[:6], 16)
+        return super()._do(action)
+
+
+def test_a_run_whose_peers_cannot_agree_on_the_statistics_ends_and_says_so() -> None:
+    for seed in range(3):
+        started = quiet(seed, late=(), peers=5, drivers=dict.fromkeys(range(5), Miscounts)).run()
+        assert started.finished
+        rounds = committed(started.swarm)
+        assert max(rounds) == 0
+        assert rounds[0].void
+        ends = [life.driver.exit for life in started.swarm.current.values()]
+        assert {end and end.code for end in ends} == {STOPPED}
+        assert all(end is not None and "could not agree on the statistics" in end.why for end in ends)
+        told = [life.driver.trainer.told for life in started.swarm.lives if isinstance(life.driver.trainer, Preparing)]
+        assert told == [[]] * 5, "nobody is given what is not agreed on"
