@@ -202,13 +202,14 @@ def test_a_peer_killed_in_any_phase_of_the_preparation(phase: str, victim: str, 
 
 MOMENTS: dict[str, Callable[[SimulatedSwarm], bool]] = {
     "the commit": lambda swarm: 0 in committed(swarm),
-    "all training": lambda swarm: all(p.driver.machine.member.have.round == 0 and training(p, 1) for p in swarm.current.values()),
+    "the next training": lambda swarm: all(begun(p, events.TrainingStarted, 1) for p in swarm.current.values()),
+    "the next reduce": lambda swarm: all(begun(p, events.ReduceStarted, 1) for p in swarm.current.values()),
     "the next commit": lambda swarm: 1 in committed(swarm),
 }
 
 
-def training(life: SimulatedPeer, number: int) -> bool:
-    return any(isinstance(event, events.TrainingStarted) and event.round == number for _, event in life.seen)
+def begun(life: SimulatedPeer, kind: type[Any], number: int) -> bool:
+    return any(isinstance(event, kind) and getattr(event, "round", None) == number for _, event in life.seen)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -223,7 +224,7 @@ def test_a_swarm_whose_power_fails_has_its_statistics_again_from_disk(moment: st
         check_prepared(started)
         assert max(committed(swarm)) == swarm.rounds
         for life in swarm.lives[-5:]:
-            assert not training(life, 0), "nothing is added up a second time"
+            assert not begun(life, events.TrainingStarted, 0), "nothing is added up a second time"
             assert isinstance(life.driver.trainer, Preparing)
             assert len(life.driver.trainer.told) == 1
 
@@ -269,7 +270,7 @@ def test_a_run_that_waits_for_contributors_does_not_add_up_fewer() -> None:
 def test_the_time_that_the_preparation_takes_is_not_taken_for_that_of_a_round() -> None:
     started = quiet(late=(), peers=5)
     swarm = started.swarm
-    swarm.network.run(until=60.0, stop=lambda: any(saw_round(p, 1) for p in swarm.current.values()))
+    swarm.network.run(until=60.0, stop=lambda: any(begun(p, events.RoundOpened, 1) for p in swarm.current.values()))
     record = next(iter(swarm.current.values())).driver.machine.view.round
     assert record is not None
     assert record.number == 1
@@ -278,10 +279,6 @@ def test_the_time_that_the_preparation_takes_is_not_taken_for_that_of_a_round() 
 
 def start_again(swarm: SimulatedSwarm, name: str) -> None:
     swarm.network.restart(name)
-
-
-def saw_round(life: SimulatedPeer, number: int) -> bool:
-    return any(isinstance(event, events.RoundOpened) and event.round == number for _, event in life.seen)
 
 
 def test_a_run_stopped_or_paused_in_the_preparation() -> None:
