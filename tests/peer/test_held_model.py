@@ -26,7 +26,7 @@ class Rounds:
 
     def __init__(self, early: int) -> None:
         self.old, self.new = np.zeros(4, np.float32), np.ones(4, np.float32)
-        self.early = early
+        self.early, self.statistics = early, b"sum"
         have = SimpleNamespace(round=2, model=digest_of(self.new), state="")
         self.machine = SimpleNamespace(member=SimpleNamespace(have=have), view=SimpleNamespace(run=RUN))
 
