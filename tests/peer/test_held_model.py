@@ -44,6 +44,7 @@ def test_a_copy_that_falls_into_a_commit_is_taken_again() -> None:
     held = copy_held(Rounds(early=3), app_of)  # type: ignore[arg-type]
     np.testing.assert_array_equal(held.weights, np.ones(4))
     assert (held.saved.round, held.saved.model) == (2, digest_of(held.weights))
+    assert held.saved.statistics == b"sum"
     assert held.app() == "linear"
 
 

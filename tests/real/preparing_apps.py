@@ -15,14 +15,9 @@ from pyfl.apps.app import Assignment, Option
 from pyfl.preparation import Ring
 from pyfl.training.trainer import RoundInfo, TrainResult
 
-__all__ = ["Whose", "app", "first_number"]
+__all__ = ["Preparing", "Whose", "app"]
 
 LEAST = 2**64 - 2**40  # its limbs are all but full
-
-
-def first_number(total: bytes, index: int) -> int:
-    """The first number that a peer adds to."""
-    return int(np.frombuffer(total, "<i8")[index])
 
 
 @dataclass(frozen=True)

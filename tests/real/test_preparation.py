@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+import pyfl
 from pyfl import events
 from pyfl.checkpoints import Saved
-from tests.real.preparing_apps import Whose
+from pyfl.errors import RunFailed
+from pyfl.overlay.free_port import free_ports
+from pyfl.peer.swarm_key import write_secret
+from pyfl.preparation import Classes
+from tests.real.preparing_apps import Preparing, Whose
 from tests.real.test_restart import Run, herd_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
@@ -75,3 +83,30 @@ def test_a_whole_swarm_killed_after_the_preparation_has_its_statistics_again_and
         assert again == []
     assert sorted(run.story.committed) == list(range(ROUNDS + 1))
     check_sums(tmp_path, run)
+
+
+def key_in(directory: Path) -> str:
+    write_secret(directory / "swarm.key", secrets.token_hex(32))
+    return str(directory / "swarm.key")
+
+
+def test_a_trainer_handed_to_a_peer_is_told_before_it_trains(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    trainer = Preparing(0, Whose(12, 3, 0.0), 0.0)
+    with pyfl.Peer(listen=f"127.0.0.1:{port}", swarm_key=key_in(tmp_path), data_dir=str(tmp_path)) as peer:
+        result = peer.run(trainer, rounds=2, min_peers=1)
+    assert [committed.number for committed in result.rounds] == [1, 2]
+    assert (result.weights[0] == 2.0).all(), "one peer's data, added in each of two rounds"
+
+
+def test_a_trainer_whose_data_does_not_suit_ends_the_run_with_a_typed_error(tmp_path: Path) -> None:
+    class Labels(Preparing):
+        def statistics(self) -> Mapping[str, tuple[Any, Any]]:
+            return {"digits": (Classes(10), np.array([1, 10]))}
+
+    (port,) = free_ports(1)
+    with (
+        pytest.raises(RunFailed, match=r"Statistic 'digits' of this peer's data: Label 1 .* is 10"),
+        pyfl.Peer(listen=f"127.0.0.1:{port}", swarm_key=key_in(tmp_path), data_dir=str(tmp_path)) as peer,
+    ):
+        peer.run(Labels(0, Whose(12, 3, 0.0), 0.0), rounds=2, min_peers=1)
