@@ -70,7 +70,7 @@ def test_two_peers_of_the_preparing_app_prepare_with_the_same_statistics_and_pre
     monkeypatch.setenv("PYTHONPATH", path)  # what `cd examples` does for a user
     first, second = free_ports(2)
     common = ["--app", "prepared_digits:app", "--of", "5"]
-    with Programs(tmp_path, PYFL_SWARM_KEY="5e" * 32, PYTHONPATH=path) as swarm:
+    with Programs(tmp_path, PYFL_SWARM_KEY="5e" * 32) as swarm:
         swarm.start("127.0.0.1", str(first), *common, "--index", "0", "--rounds", "6")
         swarm.start("127.0.0.1", str(second), f"127.0.0.1:{first}", *common, "--index", "1")
         assert swarm.codes(SECONDS) == [0, 0]
