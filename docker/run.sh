@@ -81,6 +81,7 @@ case "$action" in
 down | clean)
     [ $action = clean ] && volumes=--volumes || volumes=
     [ -e secrets/swarm_key ] || made=$(mkdir -p secrets && touch secrets/swarm_key secrets/http_token && echo yes)
+    compose rm --stop --force -v peer # with their volumes, which have no names by which anybody could find them again
     compose down --remove-orphans $volumes
     if [ $action = clean ] || [ "${made-}" ]; then rm -rf secrets; fi
     exit
