@@ -66,6 +66,10 @@ bench: build ## Four peers reduce 100 MB, communication only: time, bytes, memor
 soak: build ## Long simulated runs and kill runs: hours
 	$(RUN) -m pytest -q -m soak --timeout 0
 
+.PHONY: image
+image: ## The container image of a peer; docker/run.sh also starts six of them
+	docker build --file docker/Dockerfile --tag pyfl .
+
 .PHONY: lock
 lock: $(STAMPS)/uv ## Choose the newest dependencies again and write them down with their hashes
 	./requirements/lock
