@@ -58,7 +58,7 @@ def measure(directory: Path, arguments: argparse.Namespace) -> dict[str, object]
             if happened is None or happened[0] != 0 or not isinstance(happened[1].data, events.RoundCommitted):
                 continue
             commit = happened[1]
-            if committed and before == asking.is_set() and commit.data.round % arguments.phase:
+            if committed and before == asking.is_set() and commit.data.round % arguments.phase != 1:
                 took[before].append(commit.monotonic - committed)
             committed, before = commit.monotonic, asking.is_set()
             if commit.data.round % arguments.phase == 0:

@@ -15,7 +15,9 @@ from pyfl.peer.status import PeerHandle
 
 __all__ = ["KINDS", "Bell", "chosen_kinds", "kind_of", "resume_after", "server_sent", "stream"]
 
+BURST_S = 0.05  # after an event, in which others of the same moment come: a write for all of them, not one for each
 KEEP_ALIVE_S = 15.0  # of silence, then a comment: proxies and dead clients show themselves
+ENCODED = 256  # events whose text is kept for the next follower
 PREFIX = 8  # characters of a peer's id: one peer's numbers mean nothing at another
 KINDS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(ObservedEvent))
 
@@ -31,6 +33,7 @@ class Bell:
         self._end: Callable[[], None] | None = None
         self._followers = 0
         self._next: asyncio.Event | None = None
+        self._encoded: dict[int, bytes] = {}
         self.stopped = False
 
     def follow(self) -> None:
@@ -52,6 +55,15 @@ class Bell:
         if self._next is None:
             self._next = asyncio.Event()
         return self._next
+
+    def encoded(self, event: Stamped) -> bytes:
+        """`server_sent` of an event, made once for all who follow."""
+        found = self._encoded.get(event.id)
+        if found is None:
+            found = self._encoded[event.id] = server_sent(event)
+            if len(self._encoded) > ENCODED:
+                del self._encoded[next(iter(self._encoded))]
+        return found
 
     def ring(self) -> None:
         """From any thread."""
@@ -114,15 +126,18 @@ async def stream(handle: PeerHandle, last: int, kinds: frozenset[str], bell: Bel
         yield b": pyfl\n\n"  # so that a client knows at once that it is connected
         while True:
             stopped, ring = bell.stopped, bell.next()
-            for event in handle.events(last, 0.0):
-                last = event.id
-                if not kinds or kind_of(event) in kinds:
-                    yield server_sent(event)
+            new = handle.events(last, 0.0)
+            told = b"".join(bell.encoded(event) for event in new if not kinds or kind_of(event) in kinds)
+            if told:
+                yield told
             if stopped:
                 return
+            last = new[-1].id if new else last
             try:
                 await asyncio.wait_for(ring.wait(), KEEP_ALIVE_S)
             except TimeoutError:
                 yield b": still here\n\n"
+            if not bell.stopped:
+                await asyncio.sleep(BURST_S)
     finally:
         bell.unfollow()
