@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,12 +109,12 @@ def _older(path: Path) -> Path:
 
 def _drop_torn_line(path: Path) -> None:
     """A crash may leave the beginning of a line, to which the next event would be glued."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:  # of 16 MiB only the end is read
+            whole, size = content.rfind(b"\n") + 1, len(content)
+        if whole < size:
             file.truncate(whole)
 
 

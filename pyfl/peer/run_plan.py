@@ -105,21 +105,21 @@ class RunPlan:
 
     def build(self, run: RunRecord) -> FlatTrainer:
         """Make the trainer for the swarm's run. Raises `RefusedBySwarm` where an explicit setting differs from it."""
-        self._refuse(run, self._differences(run))
+        differences = self._differences(run)
+        if differences:
+            raise self._refusal(run, differences)
         if self._trainer is not None:
             return self._trainer
-        app = self._app or load_app(run.app).with_options(self._options)
+        app = self._app_as_told(run)
         guess, self._guess = self._guess, None
         if guess is not None and {name: str(value) for name, value in app.record().items()} == run.options:
             return guess  # `_differences` has found app and seed to be the run's
         trainer = self._make(app.with_options(run.options), run.seed)
         if self._begins and self._begins != run.model:
-            self._refuse(run, [f"from {self._settings.start_from} here, model {run.model[:12]} there"])
+            raise self._refusal(run, [f"from {self._settings.start_from} here, model {run.model[:12]} there"])
         return trainer
 
-    def _refuse(self, run: RunRecord, differences: list[str]) -> None:
-        if not differences:
-            return
+    def _refusal(self, run: RunRecord, differences: list[str]) -> RefusedBySwarm:
         rounds = self._settings.rounds
         longer = (
             f" A run's last round is fixed when it is founded: to go on after round {run.rounds}, found a new run in another data "
@@ -127,7 +127,7 @@ class RunPlan:
             if rounds is not None and rounds > run.rounds
             else ""
         )
-        raise RefusedBySwarm(
+        return RefusedBySwarm(
             f"This peer was told something else than the swarm of run {run.run} trains: {'; '.join(differences)}. "
             f"Leave these settings out, or join another swarm.{longer}"
         )
@@ -139,8 +139,11 @@ class RunPlan:
                 f"Run {run.run} trains a model that was handed over as an object; no app says how it is built again to be asked. "
                 "Start the run with --app package.module:name, or fetch the weights from /v1/model."
             )
-        app = self._app or load_app(run.app).with_options(self._options)
-        return app.with_options(run.options)
+        return self._app_as_told(run).with_options(run.options)
+
+    def _app_as_told(self, run: RunRecord) -> App:
+        """The app of the run with what this peer was told of it, and nothing of the run's options yet."""
+        return self._app or load_app(run.app).with_options(self._options)
 
     def _differences(self, run: RunRecord) -> list[str]:
         settings = self._settings
@@ -156,7 +159,7 @@ class RunPlan:
         }
         lines = [f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in given.items() if ours is not None and ours != theirs]
         if self._trainer is None and (self._app is None or self._app.name == run.app):
-            app = self._app or load_app(run.app).with_options(self._options)
+            app = self._app_as_told(run)
             lines += [
                 f"option {name} {value} here, {run.options[name]} there"
                 for name, value in app.chosen.items()

@@ -120,8 +120,8 @@ class PeerClient:
 
     def _answers(self) -> bool:
         try:
-            self._place.dial().close()
-        except OSError:
+            self._probe()
+        except NoPeerRunning:
             return False
         return True
 

@@ -51,7 +51,7 @@ class Memory:
         self._locals[local.peer] = local
 
     def events(self, peer: str, told: Sequence[Stamped], now: float) -> None:
-        """What happened at one peer up to `now`, in its order. Numbers begin at 1 again when a peer is started again."""
+        """What happened at one peer up to `now`, in its order. Numbers begin at 1 again where its data directory was made anew."""
         self._heard[peer] = now
         fresh = [event for event in told if (event.peer, event.id, event.time) not in self._known]
         for event in fresh:

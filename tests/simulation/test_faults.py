@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from tests.simulation.chosen_seeds import chosen_seeds, needs_chosen_seeds
 from tests.simulation.drawn import DrawnRun
 from tests.simulation.invariants import check
 
@@ -39,8 +38,7 @@ def test_a_swarm_under_very_many_random_faults_keeps_its_promises(block: int) ->
         keeps_its_promises(seed)
 
 
-@pytest.mark.skipif("PYFL_SEEDS" not in os.environ, reason="PYFL_SEEDS names no seeds of choice")
+@needs_chosen_seeds
 def test_seeds_of_choice_keep_their_promises() -> None:
-    first, _, last = os.environ["PYFL_SEEDS"].partition("-")
-    for seed in range(int(first), int(last or first) + 1):
+    for seed in chosen_seeds():
         keeps_its_promises(seed)

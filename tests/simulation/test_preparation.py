@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from pyfl.simulation import SimulatedPeer, SimulatedSwarm
 from pyfl.tiers import chain, rotated, star
 from pyfl.training.trainer import Flat, RoundInfo, TrainOutcome
 from tests.simulation import hostile
+from tests.simulation.chosen_seeds import chosen_seeds, needs_chosen_seeds
 from tests.simulation.drawn import STRIDE, DrawnRun, Probe, Started, say
 from tests.simulation.invariants import check, committed
 
@@ -138,10 +138,9 @@ def test_whatever_fails_in_the_preparation_all_peers_learn_the_same_of_those_tha
         plays(seed)
 
 
-@pytest.mark.skipif("PYFL_SEEDS" not in os.environ, reason="PYFL_SEEDS names no seeds of choice")
+@needs_chosen_seeds
 def test_seeds_of_choice() -> None:
-    first, _, last = os.environ["PYFL_SEEDS"].partition("-")
-    for seed in range(int(first), int(last or first) + 1):
+    for seed in chosen_seeds():
         plays(seed)
 
 
