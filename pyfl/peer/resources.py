@@ -1,4 +1,4 @@
-"""What this process has used: memory from /proc/self/status (proc(5)), processor time, and its sockets' congestion control."""
+"""What a process uses: memory, threads and open files from /proc (proc(5)), processor time, and its sockets' congestion control."""
 
 from __future__ import annotations
 
@@ -6,16 +6,38 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["congestion_control", "cpu_seconds", "resident_bytes"]
+__all__ = ["congestion_control", "cpu_seconds", "open_files", "resident_bytes", "threads"]
 
 
-def resident_bytes() -> tuple[int, int]:
-    """(resident now, the most so far) in bytes; (0, 0) where there is no /proc."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0, 0
-    found = {line.split(":")[0]: line.split()[1] for line in status.read_text().splitlines() if line.startswith("Vm")}
-    return int(found["VmRSS"]) * 1024, int(found["VmHWM"]) * 1024
+def resident_bytes(pid: int | None = None) -> tuple[int, int]:
+    """(resident now, the most so far) in bytes, of this process or another; (0, 0) where there is no /proc."""
+    found = _status(pid)
+    return _number(found, "VmRSS") * 1024, _number(found, "VmHWM") * 1024
+
+
+def threads(pid: int | None = None) -> int:
+    """How many threads there are, those of native libraries included; 0 where there is no /proc."""
+    return _number(_status(pid), "Threads")
+
+
+def open_files(pid: int | None = None) -> int:
+    """How many descriptors are open, sockets included; 0 where there is no /proc."""
+    place = _proc(pid) / "fd"
+    return len(list(place.iterdir())) if place.exists() else 0
+
+
+def _proc(pid: int | None) -> Path:
+    return Path("/proc") / (str(pid) if pid is not None else "self")
+
+
+def _status(pid: int | None) -> dict[str, str]:
+    """The lines of /proc/PID/status; empty where there is none."""
+    place = _proc(pid) / "status"
+    return dict(line.split(":", 1) for line in place.read_text().splitlines()) if place.exists() else {}
+
+
+def _number(status: dict[str, str], name: str) -> int:
+    return int(status[name].split()[0]) if name in status else 0
 
 
 def cpu_seconds() -> float:

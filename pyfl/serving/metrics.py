@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pyfl.peer.resources import cpu_seconds, resident_bytes
+from pyfl.peer.resources import cpu_seconds, open_files, resident_bytes, threads
 from pyfl.peer.status import PeerEntry, PeerHandle, Status
 
 __all__ = ["exposition"]
@@ -55,6 +55,8 @@ class _PeerCollector(Collector):
                 yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily("pyfl_cpu_seconds", "Processor time of this process", value=cpu_seconds())
         yield GaugeMetricFamily("pyfl_resident_bytes", "Memory of this process", value=resident_bytes()[0])
+        yield GaugeMetricFamily("pyfl_open_files", "Descriptors of this process, sockets included", value=open_files())
+        yield GaugeMetricFamily("pyfl_threads", "Threads of this process", value=threads())
 
 
 def exposition(handle: PeerHandle) -> bytes:
