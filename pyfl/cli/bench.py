@@ -47,6 +47,37 @@ def allreduce(
         raise typer.Exit(1)
 
 
+@bench.command()
+@reported
+def repair(
+    peers: Annotated[int, typer.Option(min=3, help="Processes on this machine.")] = 4,
+    mb: Annotated[float, typer.Option(min=0.001, help="Size of the model in 10^6 bytes.")] = 100.0,
+    kills: Annotated[int, typer.Option(min=1, help="How often, each in a swarm of its own.")] = 10,
+    coordinator: Annotated[bool, typer.Option("--coordinator", help="Kill the coordinator.")] = False,
+    tiers: Annotated[str, typer.Option(help="rotated:4, tree:4, star, chain.")] = "rotated:4",
+    as_json: AsJson = False,
+) -> None:
+    """Kill -9 one of the peers while segments move: how long until the survivors have committed the round."""
+    from pyfl.peer.bench_repair import repair as measure
+
+    last: dict[str, Any] = {}
+    for event in measure(peers, mb, kills, coordinator=coordinator, tiers=tiers):
+        last = event
+        if as_json:
+            print_json(event)
+        elif event["event"] == "kill":
+            typer.echo(
+                f"kill {event['kill']:>3}  {event['repair_s']:.3f} s to the survivors' commit; a clean round takes {event['clean_s']:.3f} s"
+            )
+    if not as_json:
+        times: dict[str, float] = last["repair_s"]
+        typer.echo(f"{'repair':<15}{times['median']:.3f} s ({times['min']:.3f} to {times['max']:.3f}), {last['limit_s']:.3f} allowed")
+        typer.echo(f"{'sent':<15}{last['sent']['median']:.2f} of a clean round's bytes, by a survivor")
+        typer.echo(f"{'digests agree':<15}{'yes' if last['digests_agree'] else 'NO'}")
+    if not last["digests_agree"] or not last["within"]:
+        raise typer.Exit(1)
+
+
 def _print_summary(summary: dict[str, Any]) -> None:
     times: dict[str, float] = summary["round_s"]
     megabyte = 1_000_000

@@ -16,7 +16,7 @@ from pyfl.peer.herd import Herd
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import new_swarm_key, write_secret
 
-__all__ = ["allreduce"]
+__all__ = ["WARM_UP_ROUNDS", "allreduce", "bench_settings"]
 
 WARM_UP_ROUNDS = 2  # connections, page faults of the buffers
 
@@ -45,7 +45,7 @@ def allreduce(
     usage: dict[int, list[events.ResourcesUsed]] = {index: [] for index in range(peers)}
     times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="pyfl-bench-") as directory:
-        settings = _settings(Path(directory), peers, mb, total, durability, tiers, congestion)
+        settings = bench_settings(Path(directory), peers, mb, total, durability, tiers, congestion, min_contributors=peers)
         with Herd(settings, framework=False) as herd:
             for item in herd.events(60.0 + total * (5.0 + peers * mb / 20)):
                 if item is None:
@@ -63,14 +63,18 @@ def allreduce(
     yield _summary(peers, mb, total, seen, usage, times)
 
 
-def _settings(directory: Path, peers: int, mb: float, rounds: int, durability: str, tiers: str, congestion: str) -> list[PeerSettings]:
+def bench_settings(
+    directory: Path, peers: int, mb: float, rounds: int, durability: str, tiers: str, congestion: str, *, min_contributors: int
+) -> list[PeerSettings]:
+    """Of peers that train random updates of `mb` 10^6 bytes with nothing else to do; `min_contributors` 0: a majority."""
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key())
     ports = free_ports(peers)
     founder = PeerSettings(
         listen=f"127.0.0.1:{ports[0]}", name="peer-0", data_dir=str(directory / "peer-0"), swarm_key=str(key), index=0, of=peers,
-        app=f"noise:{round(mb * 1e6)}B", rounds=rounds, min_peers=peers, min_contributors=peers, durability=durability, tiers=tiers,
-        congestion=congestion, serve=False, checkpoints=False, measure=True,
+        app=f"noise:{round(mb * 1e6)}B", rounds=rounds, min_peers=peers, min_contributors=min_contributors, durability=durability,
+        tiers=tiers, congestion=congestion, serve=False, checkpoints=False,
+        measure=True,
     )  # fmt: skip
     return [founder] + [
         PeerSettings(
