@@ -178,6 +178,12 @@ class BenchFailed(PyflError):
     """A benchmark could not be carried through; there are no figures."""
 
 
+class ChaosError(PyflError):
+    """A chaos run cannot be carried out here, or was asked for something that there is not."""
+
+    exit_code = 2
+
+
 class CheckpointError(PyflError):
     """A checkpoint could not be written, or there is none that can be read."""
 

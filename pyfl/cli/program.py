@@ -9,6 +9,7 @@ import typer
 
 from pyfl import __version__
 from pyfl.cli.bench import bench
+from pyfl.cli.chaos import chaos
 from pyfl.cli.config import config
 from pyfl.cli.dashboard import dashboard
 from pyfl.cli.demo import demo
@@ -39,6 +40,7 @@ _PANELS: dict[str, list[Callable[..., None]]] = {
     WATCH: [dashboard, watch, status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop],
     USE: [predict, export],
+    MEASURE: [chaos],
 }
 for panel, commands in _PANELS.items():
     for command in commands:

@@ -1,0 +1,1 @@
+"""Faults for real peers: processes killed, stopped, cut off and filled up while rounds run, and the proof from what they left behind."""

@@ -1,0 +1,71 @@
+"""The end of a chaos run: all records are read and judged; the last lines say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from pyfl.chaos.chronicle import Chronicle
+from pyfl.chaos.injection import Injected
+from pyfl.chaos.process import Exit
+from pyfl.chaos.records import all_said
+from pyfl.chaos.report import figures, plain_round_bytes, spread
+from pyfl.chaos.settings import ChaosSettings
+from pyfl.chaos.stage import Stage
+from pyfl.chaos.timing import measure, sent_by_round
+from pyfl.chaos.verdict import Violation, judge
+from pyfl.chaos.witness import Witness
+
+__all__ = ["conclude"]
+
+STALL_S = 20.0
+"""A peer says what it waits for after 10 s of waiting for the same; an election and another cause may lie between."""
+
+
+def conclude(
+    settings: ChaosSettings,
+    stage: Stage,
+    chronicle: Chronicle,
+    witness: Witness,
+    injected: Sequence[Injected],
+    exits: Sequence[Exit],
+    broken: Sequence[Violation],
+    skipped: int,
+) -> Iterator[dict[str, Any]]:
+    """`stall` and `violation` lines, and the summary; only the records are believed. `broken`: what was seen while it ran."""
+    said = all_said(stage.peers, chronicle.said)
+    times = sorted(chronicle.committed_at.items())
+    gaps = [later - earlier for (_, earlier), (_, later) in pairwise(times)]
+    round_s = median(gaps) if gaps else 0.0
+    verdict = judge(said, witness.found, witness.counted, witness.unreadable, settings.rounds, STALL_S + 3 * round_s)
+    unexpected = [Violation("exit", 0, f"{e.peer} ended by itself with exit code {e.code}: {e.why}") for e in exits if e.under != "disk"]
+    timings = [(fault, measure(fault, said)) for fault in injected]
+    away = [
+        Violation("I5", fault.round, f"After {fault.planned.kind} #{fault.number} not all of its victims ever held the newest model again.")
+        for fault, timing in timings
+        if timing.hold_s is None
+    ]
+    violations = [*broken, *verdict.violations, *unexpected, *away]
+    for stall in verdict.stalls:
+        yield {"event": "stall", **msgspec.structs.asdict(stall)}
+    for violation in violations:
+        yield {"event": "violation", **msgspec.structs.asdict(violation)}
+    sent = sent_by_round(said)
+    hit = {number for fault, timing in timings for number in range(fault.round, max(fault.round, timing.repair_round) + 2)}
+    quiet = [number for number in sent if number not in hit and number > 1]
+    plain, how = plain_round_bytes(sent, quiet, settings.peers, settings.size_bytes)
+    resent = [max(0, sent[timing.repair_round] - plain) for _, timing in timings if timing.repair_round in sent]
+    yield {
+        "event": "summary", "rounds_committed": verdict.rounds_committed, "divergent": verdict.divergent,
+        "double_counted": verdict.double_counted, "unlisted": verdict.unlisted, "faults": len(injected), "faults_left": skipped,
+        **figures(timings), "round_s": spread(gaps), "resent_bytes": spread(float(value) for value in resent),
+        "round_bytes": plain, "round_bytes_are": how, "void": verdict.void, "carried": verdict.carried, "probed": verdict.probed,
+        "checkpoints_read": len(witness.found), "exits": len(exits), "stalls": [msgspec.structs.asdict(stall) for stall in verdict.stalls],
+        "violations": len(violations), "network": stage.network.kind, "disk": stage.disks.kind if stage.disks else "",
+        "peers": settings.peers, "rounds": settings.rounds, "kinds": list(settings.faults), "app": settings.app_text,
+        "seed": settings.seed, "dir": str(settings.directory),
+    }  # fmt: skip
