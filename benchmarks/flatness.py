@@ -3,7 +3,8 @@
 Six peers add up one-hot probes for as long as told while one of them, another each time but never the three that are watched, is killed
 with SIGKILL and started again every `--churn` seconds: what a peer forgets to give back when others come and go shows here. Each watched
 process is sampled every ten seconds into `--csv`. One JSON line a minute, and at the end the median of the last quarter beside that of the
-second: the first is for caches to fill. Exit code 1 if one of them grew by more than `--most`.
+second: the first is for caches to fill, of which the largest holds the last 10,000 events. Memory is what no file backs: resident memory also
+has the ledger's file, which grows to some tens of megabytes and stays. Exit code 1 if one of them grew by more than `--most`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from pathlib import Path
 from pyfl import events
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.herd import Herd
-from pyfl.peer.resources import open_files, resident_bytes, threads
+from pyfl.peer.resources import anonymous_bytes, open_files, resident_bytes, threads
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import new_swarm_key, write_secret
 from pyfl.serving.client import PeerClient
 
 WATCHED = 3
 SAMPLE_S = 10.0
-KINDS = ("rss_bytes", "open_files", "threads", "goroutines")
-NOISE = {"rss_bytes": 4 << 20, "open_files": 4, "threads": 4, "goroutines": 12}
+KINDS = ("anonymous_bytes", "open_files", "threads", "goroutines")
+NOISE = {"anonymous_bytes": 4 << 20, "open_files": 4, "threads": 4, "goroutines": 12}
 """Growth of no more than this is no finding: a connection to a peer that is just coming back is some of each."""
 
 Sample = dict[str, float]
@@ -114,8 +115,8 @@ def sample(at_s: float, pid: int, data_dir: Path) -> Sample:
     """What a process uses now; its goroutines it tells itself."""
     with PeerClient(data_dir) as client:
         goroutines = client.status().counters["goroutines"]
-    return {"at_s": round(at_s, 1), "rss_bytes": resident_bytes(pid)[0], "open_files": open_files(pid), "threads": threads(pid),
-            "goroutines": goroutines}  # fmt: skip
+    return {"at_s": round(at_s, 1), "rss_bytes": resident_bytes(pid)[0], "anonymous_bytes": anonymous_bytes(pid),
+            "open_files": open_files(pid), "threads": threads(pid), "goroutines": goroutines}  # fmt: skip
 
 
 def grown(samples: list[Sample], kind: str) -> tuple[float, float]:
@@ -128,7 +129,7 @@ def grown(samples: list[Sample], kind: str) -> tuple[float, float]:
 def write(path: Path, samples: list[list[Sample]]) -> None:
     """All samples, one a line."""
     with path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, ["peer", "at_s", *KINDS])
+        rows = csv.DictWriter(file, ["peer", "at_s", "rss_bytes", *KINDS])
         rows.writeheader()
         rows.writerows({"peer": peer, **values} for peer, of_peer in enumerate(samples) for values in of_peer)
 

@@ -6,13 +6,18 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["congestion_control", "cpu_seconds", "open_files", "resident_bytes", "threads"]
+__all__ = ["anonymous_bytes", "congestion_control", "cpu_seconds", "open_files", "resident_bytes", "threads"]
 
 
 def resident_bytes(pid: int | None = None) -> tuple[int, int]:
     """(resident now, the most so far) in bytes, of this process or another; (0, 0) where there is no /proc."""
     found = _status(pid)
     return _number(found, "VmRSS") * 1024, _number(found, "VmHWM") * 1024
+
+
+def anonymous_bytes(pid: int | None = None) -> int:
+    """Resident memory that no file backs: what is left of it without libraries and the ledger's mapped file; 0 where there is no /proc."""
+    return _number(_status(pid), "RssAnon") * 1024
 
 
 def threads(pid: int | None = None) -> int:

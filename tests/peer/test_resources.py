@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from pyfl.peer.resources import open_files, resident_bytes, threads
+from pyfl.peer.resources import anonymous_bytes, open_files, resident_bytes, threads
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system has no /proc")
 
@@ -31,7 +31,7 @@ def test_another_process_is_looked_at_by_its_number() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         try:
             assert threads(other.pid) == 1
-            assert 0 < resident_bytes(other.pid)[0] <= resident_bytes(other.pid)[1]
+            assert 0 < anonymous_bytes(other.pid) < resident_bytes(other.pid)[0] <= resident_bytes(other.pid)[1]
         finally:
             other.kill()
 
