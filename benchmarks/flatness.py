@@ -3,8 +3,8 @@
 Six peers add up one-hot probes for as long as told while one of them, another each time but never the three that are watched, is killed
 with SIGKILL and started again every `--churn` seconds: what a peer forgets to give back when others come and go shows here. Each watched
 process is sampled every ten seconds into `--csv`. One JSON line a minute, and at the end the median of the last quarter beside that of the
-second: the first is for caches to fill, of which the largest holds the last 10,000 events. Memory is what no file backs: resident memory also
-has the ledger's file, which grows to some tens of megabytes and stays. Exit code 1 if one of them grew by more than `--most`.
+second: the first is for caches to fill, of which the largest holds the last 10,000 events. Memory is what no file backs: resident memory
+also has the ledger's file, which grows to some tens of megabytes and stays. Exit code 1 if one of them grew by more than `--most`.
 """
 
 from __future__ import annotations
