@@ -41,13 +41,14 @@ def conclude(
     times = sorted(chronicle.committed_at.items())
     gaps = [later - earlier for (_, earlier), (_, later) in pairwise(times)]
     round_s = median(gaps) if gaps else 0.0
-    verdict = judge(said, witness.found, witness.counted, witness.unreadable, settings.rounds, STALL_S + 3 * round_s)
+    dark = [fault.ended or fault.at for fault in injected if fault.planned.kind == "power"]
+    verdict = judge(said, witness.found, witness.counted, witness.unreadable, settings.rounds, STALL_S + 3 * round_s, dark)
     unexpected = [Violation("exit", 0, f"{e.peer} ended by itself with exit code {e.code}: {e.why}") for e in exits if e.under != "disk"]
-    timings = [(fault, measure(fault, said)) for fault in injected]
+    timings = [(fault, measure(fault, said, injected)) for fault in injected]
     away = [
         Violation("I5", fault.round, f"After {fault.planned.kind} #{fault.number} not all of its victims ever held the newest model again.")
         for fault, timing in timings
-        if timing.hold_s is None
+        if timing.hold_s is None and not any(later.at > fault.at and set(later.victims) & set(fault.victims) for later in injected)
     ]
     violations = [*broken, *verdict.violations, *unexpected, *away]
     for stall in verdict.stalls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from pyfl.chaos.committee import ask, voters_of
 from pyfl.chaos.conclusion import conclude
 from pyfl.chaos.injection import Injected, Injector
 from pyfl.chaos.pacing import Pacing
-from pyfl.chaos.plan import draw
+from pyfl.chaos.plan import TAKES_LIFE, draw
 from pyfl.chaos.process import ChaosPeer, Exit
 from pyfl.chaos.report import fault_line, injection_line, round_line
 from pyfl.chaos.settings import STRIDE, ChaosSettings
@@ -31,15 +31,14 @@ STEP_S = 0.02
 LEAVE_S = 10.0
 SETTLE_S = 5.0
 CLEAN_EXITS = (0, 130)
-TAKES_LIFE = ("kill", "wipe", "power")
 
 Line = dict[str, Any]
 
 
-def chaos(settings: ChaosSettings) -> Iterator[Line]:
+def chaos(settings: ChaosSettings) -> Generator[Line]:
     """`started`, then `round`, `injected`, `fault` and `exit` as they come, last `stall`, `violation` and `summary`.
 
-    Raises `ChaosError` when a fault cannot be done here. Close the iterator to end early: everything that was made is removed.
+    Raises `ChaosError` when a fault cannot be done here. Close the generator to end early: everything that was made is removed.
     """
     with Stage(settings) as stage:
         yield from _Run(settings, stage).lines()
@@ -56,6 +55,8 @@ class _Run:
         self._injected: list[Injected] = []
         self._exits: list[Exit] = []
         self._broken: list[Violation] = []
+        self._without_room: set[int] = set()
+        """Peers that ended for want of room: they are started again when there is some."""
         self._told_round = 0
         self._told_faults: set[int] = set()
 
@@ -73,13 +74,13 @@ class _Run:
         while not self._over():
             self._hear()
             yield from self._take_exits()
-            self._injector.end_due(time.monotonic())
+            self._end(self._injector.end_due(time.monotonic()))
             yield from self._do_what_is_due()
             yield from self._news()
             if time.monotonic() - self._moved(began) > settings.give_up_s:
                 yield from self._hang()
                 break
-        self._injector.end_all(time.monotonic())
+        self._end(self._injector.end_all(time.monotonic()))
         yield from self._news(last=True)
         self._leave()
         yield from conclude(settings, stage, self._chronicle, self._witness, self._injected, self._exits, self._broken, self._pacing.left)
@@ -104,10 +105,18 @@ class _Run:
             if code is None:
                 continue
             under = next((injected.planned.kind for injected in active if peer.index in injected.victims), "")
+            if under == "disk":
+                self._without_room.add(peer.index)
             exited = Exit(peer.name, code, peer.last_words(), under)
             self._exits.append(exited)
-            self._stage.again(peer, wiped=False)
+            if under != "disk":
+                self._stage.again(peer, wiped=False)
             yield {"event": "exit", **msgspec.structs.asdict(exited)}
+
+    def _end(self, ended: list[Injected]) -> None:
+        for index in {victim for injected in ended for victim in injected.victims} & self._without_room:
+            self._without_room.discard(index)
+            self._stage.again(self._peers[index], wiped=False)
 
     # ---- faults
 
@@ -151,8 +160,9 @@ class _Run:
         for injected in self._injected:
             if injected.number in self._told_faults:
                 continue
-            timing = measure(injected, self._chronicle.said)
-            if last or (timing.repair_s is not None and timing.rejoin_s is not None):
+            interrupted = any(later.number > injected.number and set(later.victims) & set(injected.victims) for later in self._injected)
+            timing = measure(injected, self._chronicle.said, self._injected)
+            if last or interrupted or (timing.repair_s is not None and timing.rejoin_s is not None):
                 self._told_faults.add(injected.number)
                 yield fault_line(injected, timing)
 

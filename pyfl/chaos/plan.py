@@ -10,10 +10,11 @@ import msgspec
 
 from pyfl.errors import ChaosError
 
-__all__ = ["KINDS", "NETWORK_KINDS", "PHASES", "SHAPES", "Planned", "draw", "kinds_of"]
+__all__ = ["KINDS", "NETWORK_KINDS", "PHASES", "SHAPES", "TAKES_LIFE", "Planned", "draw", "kinds_of"]
 
 KINDS = ("kill", "stop", "partition", "link", "slow", "disk", "wipe", "power")
 NETWORK_KINDS = frozenset({"partition", "link", "slow"})
+TAKES_LIFE = frozenset({"kill", "wipe", "power"})
 PHASES = ("train", "reduce", "hold", "between")
 """Of a round, in their order; `between` is after the commit."""
 SHAPES: dict[str, tuple[str, ...]] = {

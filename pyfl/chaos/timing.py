@@ -9,6 +9,7 @@ import msgspec
 from pyfl import events
 from pyfl.chaos.chronicle import Said
 from pyfl.chaos.injection import Injected
+from pyfl.chaos.plan import TAKES_LIFE
 
 __all__ = ["Timing", "measure", "sent_by_round"]
 
@@ -27,10 +28,14 @@ class Timing(msgspec.Struct, frozen=True):
     """Until a commit lists every victim for a training that it began after the end."""
 
 
-def measure(injected: Injected, said: Sequence[Said]) -> Timing:
-    """By the events in `said` so far, oldest first."""
+def measure(injected: Injected, said: Sequence[Said], others: Sequence[Injected] = ()) -> Timing:
+    """By the events in `said` so far, oldest first. What comes after another fault of the same victims is that one's."""
+    again = min((o.at for o in others if o.at > injected.at and set(o.victims) & set(injected.victims)), default=None)
+    if again is not None:
+        said = [entry for entry in said if entry.event.monotonic < again]
     after = [entry for entry in said if entry.event.monotonic > injected.at]
-    detected = min((e for e in after if _names(injected, e)), key=_when, default=None)
+    until = injected.ended if injected.ended is not None and injected.planned.kind not in TAKES_LIFE else float("inf")
+    detected = min((e for e in after if _when(e) <= until and _names(injected, e)), key=_when, default=None)
     repaired = min(
         (e for e in after if isinstance(e.event.data, events.RoundCommitted) and e.event.data.round > injected.committed_before),
         key=_when, default=None,
@@ -55,7 +60,7 @@ def _since(begin: float, when: float) -> float:
 
 def _names(injected: Injected, said: Said) -> bool:
     """Whether a peer that could see it says something of a victim."""
-    if said.who in injected.victims and injected.planned.kind in ("kill", "wipe", "stop", "power"):
+    if said.who in injected.victims and injected.planned.kind in {*TAKES_LIFE, "stop"}:
         return False
     match said.event.data:
         case events.PeerLeft(peer=peer) | events.PeerRemoved(peer=peer) | events.LinkAccused(peer=peer):
@@ -102,7 +107,7 @@ def _all(injected: Injected, times: list[float]) -> float | None:
 
 def _first_hold(injected: Injected, own: Sequence[Said]) -> float | None:
     """When a victim first held the target round: before the end if it never lost it."""
-    restarted = injected.planned.kind in ("kill", "wipe", "power")
+    restarted = injected.planned.kind in TAKES_LIFE
     for entry in own:
         data = entry.event.data
         if isinstance(data, events.ModelInstalled) and data.round >= injected.target_round:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +17,7 @@ from pyfl.chaos.witness import Found
 
 __all__ = ["Stall", "Verdict", "Violation", "judge"]
 
+AFTER_SILENCE = -1
 TOLERANCE = 0.01
 """Of a whole contribution."""
 
@@ -62,8 +64,12 @@ def judge(
     unreadable: Mapping[int, str],
     rounds: int,
     stall_s: float,
+    silences: Sequence[float] = (),
 ) -> Verdict:
-    """`said` oldest first; `counted` and `unreadable` as a `Witness` has them; within `stall_s` the next commit needs no excuse."""
+    """`said` oldest first; `counted` and `unreadable` as a `Witness` has them; within `stall_s` the next commit needs no excuse.
+
+    `silences`: when nobody was left that could say anything, monotonic seconds; a stall begins anew with the next word.
+    """
     broken: list[Violation] = []
     commits = _commits(said, broken)
     divergent = _digests(said, found, commits, broken)
@@ -74,7 +80,7 @@ def judge(
     double, unlisted, carried = _count(counted, commits, listed, broken)
     for number, why in unreadable.items():
         broken.append(Violation("I3", number, why))
-    stalls = _stalls(said, stall_s, listed.name)
+    stalls = _stalls(said, stall_s, silences, listed.name)
     broken += [
         Violation("I5", s.round, f"No commit for {s.seconds:g} s, and no peer said what it waited for.") for s in stalls if not s.causes
     ]
@@ -213,7 +219,7 @@ def _count(
     return double, unlisted, carried
 
 
-def _stalls(said: Sequence[Said], stall_s: float, name: Callable[[str], str]) -> list[Stall]:
+def _stalls(said: Sequence[Said], stall_s: float, silences: Sequence[float], name: Callable[[str], str]) -> list[Stall]:
     """Between commits: a run that never commits again is told of while it runs."""
     committed: dict[int, float] = {}
     waits: list[tuple[float, str]] = []
@@ -222,10 +228,12 @@ def _stalls(said: Sequence[Said], stall_s: float, name: Callable[[str], str]) ->
             committed.setdefault(event.data.round, event.monotonic)
         elif isinstance(event.data, events.Waiting):
             waits.append((event.monotonic, f"peer-{index}: {name(event.data.what)}"))
-    moments = sorted((when, number) for number, when in committed.items())
+    words = [event.monotonic for _, event in said]
+    again = [words[place] for silence in silences if (place := bisect_right(words, silence)) < len(words)]
+    moments = sorted([*((when, number) for number, when in committed.items()), *((when, AFTER_SILENCE) for when in again)])
     stalls: list[Stall] = []
     for (begin, _), (until, number) in pairwise(moments):
-        if until - begin > stall_s:
+        if number != AFTER_SILENCE and until - begin > stall_s:
             causes = tuple(dict.fromkeys(what for when, what in waits if begin <= when <= until))
             stalls.append(Stall(number, round(until - begin, 2), causes))
     return stalls

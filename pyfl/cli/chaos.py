@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,11 @@ def chaos(
         mb=mb, train_s=train_s, lasts_s=lasts, durability=durability, seed=secrets.randbits(31) if seed is None else seed,
         give_up_s=give_up,
     )  # fmt: skip
+
+    def end(number: int, _: object) -> None:
+        raise typer.Exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)  # what was made is removed
     last: dict[str, Any] = {}
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "chaos.jsonl").open("ab") as record:

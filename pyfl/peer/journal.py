@@ -5,15 +5,16 @@ Numbers go on where the file of an earlier life ends, so that one number never m
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from io import FileIO
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -28,17 +29,30 @@ RECALLED_BYTES = 1024 * 1024
 
 
 class Journal:
-    """Thread-safe. The file is rotated at 16 MiB, once: `events.jsonl` and `events.jsonl.1`."""
+    """Thread-safe. The file is rotated at 16 MiB, once: `events.jsonl` and `events.jsonl.1`.
 
-    def __init__(self, path: Path | None, peer: str, follower: Callable[[Stamped], None] | None = None) -> None:
-        """`path` None keeps events in memory only; `follower` is called with each event in the thread that recorded it."""
-        self._path, self._peer, self._follower = path, peer, follower
+    What cannot be written, as on a full disk, is remembered and followed all the same: the peer goes on without it in its file.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        peer: str,
+        follower: Callable[[Stamped], None] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`path` None keeps events in memory only; `follower` is called with each event in the thread that recorded it.
+
+        `warn` is called when writing begins to fail, with the journal's lock held: it must not record.
+        """
+        self._path, self._peer, self._follower, self._warn = path, peer, follower, warn
         self._events: deque[Stamped] = deque(maxlen=REMEMBERED)
         self._changed = threading.Condition()
         self._watchers: list[Callable[[], None]] = []
         self._next = 1
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._written = 0
+        self._failing = False
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             _drop_torn_line(path)
@@ -47,7 +61,7 @@ class Journal:
             self._open(path)
 
     def _open(self, path: Path) -> None:
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._written = path.stat().st_size
 
     def record(self, event: ObservedEvent) -> Stamped:
@@ -68,12 +82,21 @@ class Journal:
     def _write(self, line: bytes) -> None:
         if self._file is None or self._path is None:
             return
-        if self._written > ROTATE_BYTES:
-            self._file.close()
-            os.replace(self._path, _older(self._path))
-            self._open(self._path)
-        self._file.write(line)
-        self._file.flush()
+        try:
+            if self._written > ROTATE_BYTES:
+                full = self._file
+                os.replace(self._path, _older(self._path))
+                self._open(self._path)
+                full.close()
+            if self._file.write(line) != len(line):
+                self._file.truncate(self._written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if not self._failing:
+                self._failing = True
+                self._warn(f"{self._path} cannot be written: {error.strerror}. Events are remembered, and missing in the file. Make room.")
+            return
+        self._failing = False
         self._written += len(line)
 
     def since(self, last: int, timeout_s: float = 0.0) -> list[Stamped]:

@@ -143,7 +143,9 @@ class Process:
                 opened.callback(self._http.close)
             self.net = self._open(key)
             opened.callback(self.net.close)
-            self._journal = Journal(self.data_dir / "events.jsonl", self.net.me, follower)
+            self._journal = Journal(
+                self.data_dir / "events.jsonl", self.net.me, follower, lambda text: self._faults.append(FaultSeen("journal", text))
+            )
             opened.callback(self._journal.close)
             self.worker = worker(self.net)
             opened.callback(self.worker.close)

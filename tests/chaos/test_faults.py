@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,9 +13,12 @@ from typing import Any
 import pytest
 
 from pyfl.chaos.harness import chaos
+from pyfl.chaos.namespaces import permitted
 from pyfl.chaos.settings import ChaosSettings
+from pyfl.errors import ChaosError
 
 pytestmark = pytest.mark.real
+ONE_FAULT = {"peers": 4, "rounds": 3, "per_round": 0.5, "lasts_s": 2.0, "train_s": 0.3}
 
 
 def run(directory: Path, faults: tuple[str, ...], **more: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -42,6 +46,67 @@ def test_killed_peers_come_back_and_nothing_is_lost(tmp_path: Path) -> None:
     assert faults
     assert summary["faults"] == len(faults)
     assert all(fault["detect_s"] is not None and fault["repair_s"] is not None for fault in faults)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["stop", "wipe", "disk", "power"])
+def test_a_fault_of_processes_and_disks_breaks_no_promise(tmp_path: Path, kind: str) -> None:
+    lines, summary = run(tmp_path, (kind,), **ONE_FAULT)
+    check(lines, summary)
+    done = [line for line in lines if line["event"] == "fault"]
+    assert [line["kind"] for line in done] == [kind]
+    assert done[0]["repair_s"] is not None
+    assert summary["disk"] in (("tmpfs", "rlimit") if kind == "disk" else ("",))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(bool(permitted()), reason=f"network namespaces: {permitted()}")
+@pytest.mark.parametrize("kind", ["partition", "link", "slow"])
+def test_a_fault_of_the_network_breaks_no_promise(tmp_path: Path, kind: str) -> None:
+    lines, summary = run(tmp_path, (kind,), **ONE_FAULT)
+    check(lines, summary)
+    assert [line["kind"] for line in lines if line["event"] == "fault"] == [kind]
+    assert summary["network"] == "namespaces"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(bool(permitted()), reason=f"network namespaces: {permitted()}")
+def test_whoever_ends_it_early_finds_nothing_left(tmp_path: Path) -> None:
+    going = chaos(ChaosSettings(directory=tmp_path, faults=("slow", "disk"), peers=3, rounds=50, mb=1.0))
+    while next(going)["event"] != "round":
+        pass
+    assert len(namespaces()) == 4
+    going.close()
+    assert not namespaces()
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert str(tmp_path) not in command_lines()
+
+
+def namespaces() -> list[str]:
+    """Those of this process: other runs may come and go."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split()
+    return [name for name in listed if name.startswith(f"pyfl-{os.getpid()}-")]
+
+
+def command_lines() -> str:
+    """Where every process that can be seen works."""
+    places: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            places.append(os.readlink(process / "cwd"))
+    return "\n".join(places)
+
+
+def test_network_faults_are_refused_where_there_are_no_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyfl.chaos.stage.permitted", lambda: "this is not root")
+    with pytest.raises(ChaosError, match="needs network namespaces, and this is not root"):
+        next(chaos(ChaosSettings(directory=tmp_path, faults=("kill", "link"))))
+
+
+def test_data_of_another_run_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "peer-3").mkdir()
+    with pytest.raises(ChaosError, match="peers of an earlier run"):
+        next(chaos(ChaosSettings(directory=tmp_path)))
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import msgspec
@@ -100,3 +101,22 @@ def test_who_watches_is_called_with_each_event_until_it_ends_that() -> None:
     end()
     journal.record(Waiting("c"))
     assert rung == [2]
+
+
+def test_a_full_disk_keeps_events_out_of_the_file_and_nothing_else(tmp_path: Path) -> None:
+    path, warned, followed = tmp_path / "events.jsonl", list[str](), list[int]()
+    journal = Journal(path, ME, lambda event: followed.append(event.id), warned.append)
+    journal.record(Waiting("a"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+    try:
+        journal.record(Waiting("b"))
+        journal.record(Waiting("c"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.record(Waiting("d"))
+    journal.close()
+    assert written(path) == [1, 4]
+    assert [event.id for event in journal.since(0)] == followed == [1, 2, 3, 4]
+    assert len(warned) == 1
+    assert "cannot be written" in warned[0]
