@@ -142,6 +142,18 @@ class OverlayForked(OverlayError):
     """The overlay's library was loaded before this process was forked; load it in the child."""
 
 
+class PeerRunning(OverlayError):
+    """A peer runs in that data directory; stop it first."""
+
+
+class NoLedger(OverlayError):
+    """That data directory holds no ledger."""
+
+
+class RecoveryRefused(PyflError):
+    """A new committee is not made: the old one lives, or another peer knows more."""
+
+
 class OverlayTimeout(OverlayError):
     """The overlay could not do that in time."""
 

@@ -43,6 +43,8 @@ func codeOf(err error) C.int {
 		{p2plib.ErrNoTransfer, C.P2P_ERR_NO_TRANSFER},
 		{p2plib.ErrNotLeader, C.P2P_ERR_NOT_LEADER},
 		{p2plib.ErrTimeout, C.P2P_ERR_TIMEOUT},
+		{p2plib.ErrRunning, C.P2P_ERR_RUNNING},
+		{p2plib.ErrNoLedger, C.P2P_ERR_NO_LEDGER},
 	} {
 		if errors.Is(err, pair.err) {
 			return pair.code

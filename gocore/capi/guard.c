@@ -139,6 +139,24 @@ int p2p_free(int64_t node)
     return p2pgo_free(node);
 }
 
+int64_t p2p_ledger_inspect(const char *data_dir, void *buffer, size_t size, size_t *needed, char *err, size_t err_size)
+{
+    GUARD(err, err_size);
+    return p2pgo_ledger(0, (char *)data_dir, buffer, size, needed, err, err_size);
+}
+
+int64_t p2p_ledger_recover(const char *data_dir, void *buffer, size_t size, size_t *needed, char *err, size_t err_size)
+{
+    GUARD(err, err_size);
+    return p2pgo_ledger(1, (char *)data_dir, buffer, size, needed, err, err_size);
+}
+
+int64_t p2p_ledger_ask(const char *survey, size_t survey_len, void *buffer, size_t size, size_t *needed, char *err, size_t err_size)
+{
+    GUARD(err, err_size);
+    return p2pgo_ledger_ask((char *)survey, survey_len, buffer, size, needed, err, err_size);
+}
+
 int p2p_debug(int64_t *handles, int64_t *goroutines)
 {
     GUARD(NULL, 0);

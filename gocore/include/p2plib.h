@@ -46,6 +46,8 @@
 #define P2P_ERR_NO_TRANSFER (-11)   /* that transfer has ended already */
 #define P2P_ERR_TIMEOUT (-12)
 #define P2P_ERR_NOT_LEADER (-13)    /* only the leader of the ledger can do this */
+#define P2P_ERR_RUNNING (-14)       /* a peer runs in that data directory */
+#define P2P_ERR_NO_LEDGER (-15)     /* that data directory holds no ledger */
 
 #define P2P_MAX_TAG 128u                /* bytes of a tag */
 #define P2P_MAX_MESSAGE (1024u * 1024u) /* bytes of a small message */
@@ -156,6 +158,17 @@ int p2p_leave(int64_t node, int64_t timeout_ms, char *err, size_t err_size);
 int p2p_close(int64_t node);
 /* Forgets the handle. Call it when every thread has returned from p2p_next_event. */
 int p2p_free(int64_t node);
+
+/* The ledger of a data directory in which no peer runs: a MessagePack map {self ledger epoch recovery voters[peer] votes(bool)
+ * index records[{key version index value}] aside(str)}. Reading changes no record.
+ * P2P_ERR_RUNNING, P2P_ERR_NO_LEDGER; others say what is damaged. */
+int64_t p2p_ledger_inspect(const char *data_dir, void *buffer, size_t size, size_t *needed, char *err, size_t err_size);
+/* For an operator whose committee's majority is gone for good: makes a ledger of the next epoch with this peer as its only
+ * voter, from what the directory holds. The old ledger is set aside (aside says where), not deleted; the answer has no records. */
+int64_t p2p_ledger_recover(const char *data_dir, void *buffer, size_t size, size_t *needed, char *err, size_t err_size);
+/* Asks running peers where they stand, all at once. survey: JSON {swarm_key, addresses[], timeout_ms}. Gives a MessagePack array
+ * of {address error peer ledger epoch recovery voters[peer] index leader}; leader is "" without contact with one. */
+int64_t p2p_ledger_ask(const char *survey, size_t survey_len, void *buffer, size_t size, size_t *needed, char *err, size_t err_size);
 
 /* Whole-library numbers for leak tests: open handles, goroutines. */
 int p2p_debug(int64_t *handles, int64_t *goroutines);

@@ -54,9 +54,10 @@ type Config struct {
 	// MayControl says whether a peer may write control records; nil allows every member.
 	MayControl func(PeerID) bool
 
-	Found  bool // bootstrap a new ledger when DataDir has none
-	Voters int  // wanted committee; 0 chooses 1 (up to 2 eligible peers), 3 (up to 4), else 5
-	Fsync  bool // writes reach the disk before they count
+	Found  bool      // bootstrap a new ledger when DataDir has none
+	Follow Overtaken // with a new log: belong to this lineage from the start; zero: to the first that is met
+	Voters int       // wanted committee; 0 chooses 1 (up to 2 eligible peers), 3 (up to 4), else 5
+	Fsync  bool      // writes reach the disk before they count
 
 	Heartbeat    time.Duration // Raft's heartbeat and election timeout, 2.5 s; the lease is half of it
 	Grace        time.Duration // how long a voter may be away unconfirmed before it is replaced, 4 heartbeats

@@ -57,6 +57,15 @@ type LedgerLost struct{ AgeMs int64 }
 // LedgerFound: contact is back after LedgerLost.
 type LedgerFound struct{}
 
+// Overtaken: an operator recovered this ledger elsewhere, and this node's log is of an older epoch whose committee is
+// gone. The owner closes the ledger, sets its directory aside (SetAside) and opens another that Follows.
+type Overtaken struct {
+	Was      uint64 // epoch of the log here
+	Ledger   string
+	Epoch    uint64
+	Recovery string
+}
+
 // Fault: a defence fired: hostile bytes, a refused handshake, a recovered panic.
 type Fault struct {
 	Where string

@@ -28,18 +28,20 @@ type hello struct {
 	To       string `msgpack:"t"` // the server it wants; "" is any of that peer
 	Ledger   string `msgpack:"l"` // "" when it has none yet
 	Epoch    uint64 `msgpack:"e"`
+	Recovery string `msgpack:"r"`
 	After    uint64 `msgpack:"a"`
 }
 
+func (h hello) lineage() lineage { return lineage{h.Ledger, h.Epoch, h.Recovery} }
+
 // Refusals of a hello.
 const (
-	refusedHello   = "bad_hello"    // malformed, another protocol, or not who it says
-	refusedServer  = "wrong_server" // that incarnation is gone
-	refusedLedger  = "other_ledger"
-	refusedEpoch   = "other_epoch"
-	refusedMember  = "not_a_member" // Raft from a server outside the configuration
-	refusedBusy    = "busy"
-	refusedCommand = "bad_command"
+	refusedHello    = "bad_hello"    // malformed, another protocol, or not who it says
+	refusedServer   = "wrong_server" // that incarnation is gone
+	refusedLedger   = "other_ledger"
+	refusedEpoch    = "other_epoch"
+	refusedRecovery = "other_recovery" // the same epoch, made twice
+	refusedMember   = "not_a_member"   // Raft from a server outside the configuration
 )
 
 // welcome answers a hello, and is all there is when Refused is set.
@@ -53,19 +55,23 @@ type status struct {
 	Server    string    `msgpack:"i"`
 	Ledger    string    `msgpack:"l"`
 	Epoch     uint64    `msgpack:"e"`
+	Recovery  string    `msgpack:"r"`
 	Committee committee `msgpack:"c"`
 	Leader    string    `msgpack:"d"` // server, "" when unknown
 	Term      uint64    `msgpack:"t"`
 	Leads     bool      `msgpack:"m"`
 	AgeMs     int64     `msgpack:"a"` // since the last contact with a leader; -1 never
 	LastIndex uint64    `msgpack:"x"` // of its log
+	Seen      uint64    `msgpack:"w"` // every record up to it is known there, from a log or a watch
 }
+
+func (s status) lineage() lineage { return lineage{s.Ledger, s.Epoch, s.Recovery} }
 
 func (s status) check(peer PeerID) error {
 	if !validServer(s.Server) || peerOf(s.Server) != peer {
 		return fmt.Errorf("ledger: %.80q answers as a server of peer %s", s.Server, peer)
 	}
-	if s.Leader != "" && !validServer(s.Leader) || len(s.Ledger) > 64 {
+	if s.Leader != "" && !validServer(s.Leader) || s.lineage().check() != nil {
 		return fmt.Errorf("ledger: a status of %s is malformed", peer)
 	}
 	return s.Committee.check()
@@ -75,6 +81,7 @@ func (s status) check(peer PeerID) error {
 type refusal struct {
 	reason string
 	peer   PeerID
+	own    lineage
 	status status
 }
 
@@ -85,15 +92,23 @@ func (r *refusal) Error() string {
 	case refusedLedger:
 		return fmt.Sprintf("ledger: peer %s belongs to ledger %s, not to ours: two swarms were started; restart one of them with an address of the other to join", r.peer, r.status.Ledger)
 	case refusedEpoch:
-		return fmt.Sprintf("ledger: peer %s is in epoch %d of the ledger, this peer in another", r.peer, r.status.Epoch)
+		older, newer := "this peer", "peer "+r.peer
+		if r.own.Epoch > r.status.Epoch {
+			older, newer = newer, older
+		}
+		return fmt.Sprintf("ledger: %s is in epoch %d of the ledger, %s in epoch %d: its committee was recovered by an operator meanwhile, and the older epoch cannot undo that. "+
+			"If %s does not follow by itself, stop it, move the ledger folder of its data directory away and start it again", newer, max(r.own.Epoch, r.status.Epoch), older, min(r.own.Epoch, r.status.Epoch), older)
+	case refusedRecovery:
+		return fmt.Sprintf("ledger: peer %s and this peer are both in epoch %d of the ledger, from two recoveries (%s and %s): two peers were recovered. "+
+			"Choose one; stop the others, move the ledger folder of their data directories away and start them again", r.peer, r.own.Epoch, r.status.Recovery, r.own.Recovery)
 	}
 	return fmt.Sprintf("ledger: peer %s refused: %.40s", r.peer, r.reason)
 }
 
 // introduce is the caller's half. It leaves the connection without a deadline.
 func (l *Ledger) introduce(conn net.Conn, peer PeerID, h hello) (status, error) {
-	f := l.stores.getFacts()
-	h.Protocol, h.From, h.Ledger, h.Epoch = protocol, l.self, f.Ledger, f.Epoch
+	own := l.stores.getFacts().lineage()
+	h.Protocol, h.From, h.Ledger, h.Epoch, h.Recovery = protocol, l.self, own.Ledger, own.Epoch, own.Recovery
 	if err := conn.SetDeadline(time.Now().Add(l.ioTimeout())); err != nil {
 		return status{}, err
 	}
@@ -108,7 +123,7 @@ func (l *Ledger) introduce(conn net.Conn, peer PeerID, h hello) (status, error) 
 		return status{}, err
 	}
 	if w.Refused != "" {
-		return status{}, &refusal{w.Refused, peer, w.Status}
+		return status{}, &refusal{w.Refused, peer, own, w.Status}
 	}
 	return w.Status, conn.SetDeadline(time.Time{})
 }
@@ -121,38 +136,15 @@ func (l *Ledger) receiveHello(conn net.Conn, peer PeerID) (h hello, refused stri
 	if err := readFrame(conn, &h, maxHello); err != nil {
 		return h, "", err
 	}
-	f := l.stores.getFacts()
+	own := l.stores.getFacts().lineage()
 	switch {
-	case h.Protocol != protocol || !validServer(h.From) || peerOf(h.From) != peer:
+	case h.Protocol != protocol || !validServer(h.From) || peerOf(h.From) != peer || h.lineage().check() != nil:
 		refused = refusedHello
+	case own.clash(h.lineage()) != "":
+		refused = own.clash(h.lineage())
+		l.meet(peer, h.lineage())
 	case h.To != "" && h.To != l.self:
 		refused = refusedServer
-	case h.Ledger != "" && f.Ledger != "" && h.Ledger != f.Ledger:
-		refused = refusedLedger
-	case h.Ledger != "" && f.Ledger != "" && h.Epoch != f.Epoch:
-		refused = refusedEpoch
 	}
 	return h, refused, nil
-}
-
-// adopt makes a ledger ours: the first one that this peer, having none, hears of.
-func (l *Ledger) adopt(ledger string, epoch uint64) error {
-	l.adopting.Lock()
-	defer l.adopting.Unlock()
-	f := l.stores.getFacts()
-	switch {
-	case ledger == "" || f.Ledger == ledger && f.Epoch == epoch:
-		return nil
-	case f.Ledger == "":
-	case f.Ledger == ledger && epoch > f.Epoch && len(l.latestServers()) == 0:
-		l.view.restart() // a watcher follows a recovered ledger; an old voter would undo the recovery
-	default:
-		return fmt.Errorf("ledger: this peer belongs to ledger %s epoch %d, not %.64s epoch %d", f.Ledger, f.Epoch, ledger, epoch)
-	}
-	f.Ledger, f.Epoch = ledger, epoch
-	if err := l.stores.setFacts(f); err != nil {
-		return err
-	}
-	l.standing.touch()
-	return nil
 }

@@ -52,6 +52,7 @@ type Ledger struct {
 	adopting    sync.Mutex
 	leaving     atomic.Bool
 	campaigning atomic.Bool
+	overtaken   atomic.Bool          // told once
 	metLeader   atomic.Bool          // some leader was known since the start
 	leaderless  map[string]time.Time // voters that know no leader; under roster.mu
 
@@ -84,6 +85,11 @@ func New(cfg Config) (*Ledger, error) {
 	l.standing.began = time.Now()
 	if l.stores, err = openStores(cfg, l.fault); err != nil {
 		return nil, err
+	}
+	l.view.keep = func(records []Record, upto uint64) {
+		if err := l.stores.seen.keep(l.stores.getFacts().lineage(), records, upto); err != nil {
+			l.fault("ledger records", err)
+		}
 	}
 	l.self = serverID(cfg.Self, l.stores.getFacts().Incarnation)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -153,6 +159,9 @@ func (l *Ledger) startRaft(st *stream) error {
 	l.standing.mu.Lock()
 	if l.standing.known.Index == 0 {
 		l.standing.known.Servers = l.latestServers() // until the log tells, or someone who is further
+	}
+	if facts.Ledger != "" {
+		l.emitCommitteeLocked() // the epoch is known before a watch brings records of it
 	}
 	l.standing.mu.Unlock()
 	r.RegisterObserver(raft.NewObserver(l.raftSeen, false, nil))

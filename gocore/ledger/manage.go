@@ -28,6 +28,7 @@ type roster struct {
 	servers    map[PeerID]string    // the incarnation that last proved itself
 	leaving    map[string]time.Time // servers that asked to stop voting
 	unfit      map[PeerID]time.Time // did not answer or catch up, until then
+	foreign    map[PeerID]bool      // of another lineage when last asked; a handshake of ours takes it back
 	caught     map[string]int       // non-voters: -1 caught up, 0 asked, n failed n times
 	failing    map[string]bool      // servers that do not answer Raft's heartbeats
 }
@@ -35,7 +36,7 @@ type roster struct {
 func newRoster() *roster {
 	return &roster{
 		down: map[PeerID]bool{}, missing: map[PeerID]time.Time{}, ineligible: map[PeerID]time.Time{},
-		servers: map[PeerID]string{}, leaving: map[string]time.Time{}, unfit: map[PeerID]time.Time{},
+		servers: map[PeerID]string{}, leaving: map[string]time.Time{}, unfit: map[PeerID]time.Time{}, foreign: map[PeerID]bool{},
 		caught: map[string]int{}, failing: map[string]bool{},
 	}
 }
@@ -45,10 +46,11 @@ const caughtUp = -1
 // noteServer: a peer proved to run this server.
 func (l *Ledger) noteServer(id string) {
 	l.roster.mu.Lock()
-	old := l.roster.servers[peerOf(id)]
+	old, foreign := l.roster.servers[peerOf(id)], l.roster.foreign[peerOf(id)]
 	l.roster.servers[peerOf(id)] = id
+	delete(l.roster.foreign, peerOf(id))
 	l.roster.mu.Unlock()
-	if old != id {
+	if old != id || foreign {
 		l.manage.poke()
 	}
 }
@@ -60,10 +62,18 @@ func (l *Ledger) noteRefusal(err error) {
 		return
 	}
 	switch r.reason {
+	case refusedLedger, refusedEpoch, refusedRecovery:
+		l.roster.mu.Lock()
+		l.roster.foreign[r.peer] = true
+		l.roster.mu.Unlock()
+	}
+	switch r.reason {
 	case refusedServer:
 		l.noteServer(r.status.Server)
-	case refusedLedger:
+	case refusedLedger, refusedRecovery:
 		l.fault("ledger handshake", r)
+	case refusedEpoch:
+		l.meet(r.peer, r.status.lineage())
 	}
 }
 
@@ -209,7 +219,7 @@ func (l *Ledger) planInput() planInput {
 		in.Seats = append(in.Seats, seat)
 	}
 	for _, m := range live {
-		if _, wantsOut := ro.leaving[ro.servers[m.ID]]; m.Eligible && !wantsOut && ro.unfit[m.ID].IsZero() &&
+		if _, wantsOut := ro.leaving[ro.servers[m.ID]]; m.Eligible && !wantsOut && ro.unfit[m.ID].IsZero() && !ro.foreign[m.ID] &&
 			!(m.ID == l.cfg.Self && l.leaving.Load()) {
 			in.Applicants = append(in.Applicants, placeOf(m))
 		}
@@ -247,6 +257,11 @@ func (ro *roster) tidy(live map[PeerID]Member, servers []server, now time.Time, 
 			delete(ro.down, peer)
 			delete(ro.missing, peer)
 			delete(ro.ineligible, peer)
+		}
+	}
+	for peer := range ro.foreign {
+		if _, alive := live[peer]; !alive {
+			delete(ro.foreign, peer)
 		}
 	}
 	for id, since := range ro.leaving {

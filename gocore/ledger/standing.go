@@ -141,6 +141,13 @@ func (l *Ledger) leads() bool {
 	return r != nil && r.State() == raft.Leader
 }
 
+// sinceStart is how long this ledger has been open.
+func (l *Ledger) sinceStart() time.Duration {
+	l.standing.mu.Lock()
+	defer l.standing.mu.Unlock()
+	return time.Since(l.standing.began)
+}
+
 // age of the last contact with a leader.
 func (l *Ledger) age() (time.Duration, bool) {
 	if l.leads() {
@@ -159,7 +166,7 @@ func (l *Ledger) age() (time.Duration, bool) {
 
 func (l *Ledger) status() status {
 	f := l.stores.getFacts()
-	st := status{Server: l.self, Ledger: f.Ledger, Epoch: f.Epoch, Committee: l.standing.committee(), AgeMs: -1, Leads: l.leads()}
+	st := status{Server: l.self, Ledger: f.Ledger, Epoch: f.Epoch, Recovery: f.Recovery, Committee: l.standing.committee(), AgeMs: -1, Leads: l.leads()}
 	l.standing.mu.Lock()
 	st.Leader, st.Term = l.standing.server, l.standing.leader.Term
 	l.standing.mu.Unlock()
@@ -170,6 +177,7 @@ func (l *Ledger) status() status {
 		st.AgeMs = age.Milliseconds()
 	}
 	st.LastIndex = l.lastIndex()
+	st.Seen = l.view.watermark()
 	return st
 }
 

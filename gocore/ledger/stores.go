@@ -21,6 +21,7 @@ type facts struct {
 	Incarnation string `json:"incarnation"`
 	Ledger      string `json:"ledger"` // "" until a ledger was founded or joined
 	Epoch       uint64 `json:"epoch"`
+	Recovery    string `json:"recovery,omitempty"` // which recovery began this epoch; "" for the founder's
 }
 
 type stores struct {
@@ -32,6 +33,7 @@ type stores struct {
 	lastStored atomic.Uint64
 
 	bolt *boltStore // nil in memory
+	seen *seenStore // nil in memory
 
 	mu    sync.Mutex
 	facts facts
@@ -47,7 +49,7 @@ func openStores(cfg Config, fault func(where string, err error)) (*stores, error
 	}
 	s.log = appendLog{s.log, s}
 	if s.facts.Incarnation == "" {
-		if err := s.setFacts(facts{Incarnation: newIncarnation()}); err != nil {
+		if err := s.setFacts(facts{newIncarnation(), cfg.Follow.Ledger, cfg.Follow.Epoch, cfg.Follow.Recovery}); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
@@ -55,13 +57,16 @@ func openStores(cfg Config, fault func(where string, err error)) (*stores, error
 }
 
 func (s *stores) openDir(dir string, fsync bool, logger hclog.Logger, fault func(string, error)) error {
+	if err := finishRecovery(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("ledger: cannot make its directory: %w", err)
 	}
 	path, snapshots := filepath.Join(dir, "raft.db"), filepath.Join(dir, "snapshots")
 	_, statErr := os.Stat(path)
 	db, err := openBolt(path, fsync)
-	if errors.Is(err, bolterrors.ErrTimeout) {
+	if isLocked(err) {
 		return fmt.Errorf("ledger: %s is locked: another process uses this data directory; stop it or choose another", path)
 	}
 	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
@@ -91,6 +96,9 @@ func (s *stores) openDir(dir string, fsync bool, logger hclog.Logger, fault func
 	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 2, logger.Named("snapshots")); err != nil {
 		return errors.Join(fmt.Errorf("ledger: cannot open its snapshots: %w", err), db.Close())
 	}
+	if s.seen, err = openSeen(filepath.Join(dir, seenFile)); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	s.bolt, s.log, s.stable = db, db, db
 	return nil
 }
@@ -117,7 +125,7 @@ func (s *stores) close() error {
 	if s.bolt == nil {
 		return nil
 	}
-	return s.bolt.Close()
+	return errors.Join(s.seen.Close(), s.bolt.Close())
 }
 
 // appendLog tells of every append.
@@ -138,3 +146,6 @@ func (a appendLog) StoreLogs(entries []*raft.Log) error {
 	}
 	return nil
 }
+
+// isLocked: another process has the file open.
+func isLocked(err error) bool { return errors.Is(err, bolterrors.ErrTimeout) }

@@ -94,7 +94,7 @@ func (s *stream) serveRaft(conn *trackedConn) {
 		refused = refusedMember
 	}
 	if refused == "" {
-		if err := s.l.adopt(h.Ledger, h.Epoch); err != nil {
+		if err := s.l.adopt(h.lineage()); err != nil {
 			s.l.fault("ledger handshake", err)
 			refused = refusedLedger
 		}

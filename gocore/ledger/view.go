@@ -6,6 +6,7 @@ package ledger
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 )
 
@@ -16,6 +17,7 @@ type view struct {
 	order   *list.List // of Record, by index
 	changed broadcast
 	emit    func(any)
+	keep    func(records []Record, upto uint64) // before they are told; nil keeps none
 }
 
 func newView(emit func(any)) *view {
@@ -30,10 +32,12 @@ func (v *view) advance(records []Record, upto uint64) {
 	if upto <= v.index {
 		return
 	}
+	records = slices.Clone(records)
+	records = slices.DeleteFunc(records, func(r Record) bool { return r.Index <= v.index })
+	if v.keep != nil && len(records) > 0 {
+		v.keep(records, upto)
+	}
 	for _, r := range records {
-		if r.Index <= v.index {
-			continue
-		}
 		if old, ok := v.records[r.Key]; ok {
 			v.order.Remove(old)
 		}

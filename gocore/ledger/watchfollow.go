@@ -132,15 +132,13 @@ func (l *Ledger) watch(peer PeerID, since uint64) (served bool, err error) {
 	st, err := l.introduce(conn, peer, hello{Kind: kind, After: after})
 	var refused *refusal
 	if errors.As(err, &refused) && refused.reason == refusedEpoch {
-		if adoptErr := l.adopt(refused.status.Ledger, refused.status.Epoch); adoptErr != nil {
-			return false, errors.Join(err, adoptErr)
-		}
-		return false, err // again, with the epoch adopted
+		l.meet(peer, refused.status.lineage())
+		return false, err // again, if the epoch was adopted
 	}
 	if err != nil {
 		return false, err
 	}
-	if err := l.adopt(st.Ledger, st.Epoch); err != nil {
+	if err := l.adopt(st.lineage()); err != nil {
 		return false, err
 	}
 	l.noteServer(st.Server)

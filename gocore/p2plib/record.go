@@ -20,7 +20,7 @@ func (n *Node) startLedger() error {
 		n.running.Go("node.found", n.foundWhenComplete)
 		return nil
 	}
-	return n.openLedger(n.config.Found)
+	return n.openLedger(n.config.Found, ledger.Overtaken{})
 }
 
 func (n *Node) hasLedger() bool {
@@ -46,7 +46,7 @@ func (n *Node) foundWhenComplete() {
 			founded = founded || m.Founded
 		}
 		if founded || len(members)+1 >= n.config.Expect {
-			if err := n.openLedger(lowest && !founded); err != nil {
+			if err := n.openLedger(lowest && !founded, ledger.Overtaken{}); err != nil {
 				n.fault("node.found", err)
 			}
 			return
@@ -59,7 +59,7 @@ func (n *Node) foundWhenComplete() {
 	}
 }
 
-func (n *Node) openLedger(found bool) error {
+func (n *Node) openLedger(found bool, follow ledger.Overtaken) error {
 	l, err := ledger.New(ledger.Config{
 		Self:          n.transport.Self(),
 		DataDir:       n.config.DataDir,
@@ -69,6 +69,7 @@ func (n *Node) openLedger(found bool) error {
 		PeerOf:        peerOf,
 		Live:          n.live,
 		Found:         found,
+		Follow:        follow,
 		Voters:        n.config.Voters,
 		Fsync:         n.config.Fsync,
 		Heartbeat:     milliseconds(n.config.HeartbeatMs),
@@ -130,11 +131,45 @@ func (n *Node) ledgerEvent(event any) {
 		n.queue.push(LedgerLost{AgeMs: e.AgeMs})
 	case ledger.LedgerFound:
 		n.queue.push(LedgerFound{})
+	case ledger.Overtaken:
+		n.running.Go("node.follow", func() {
+			if err := n.followRecovery(e); err != nil {
+				n.fault("node.follow", err)
+			}
+		})
 	case ledger.Fault:
 		n.fault(e.Where, fmt.Errorf("%s", e.Error))
 	default:
 		n.fault("node.ledger", fmt.Errorf("an event of unknown type %T", event))
 	}
+}
+
+// followRecovery: the ledger was recovered elsewhere in a newer epoch, and the committee of the log here is gone. The old
+// log is set aside, and this node joins with a new one, as somebody without a vote.
+func (n *Node) followRecovery(e ledger.Overtaken) error {
+	if old := n.ledger.Swap(nil); old != nil { // calls meanwhile are answered as before there was one
+		if err := old.Close(); err != nil {
+			return fmt.Errorf("the ledger of epoch %d could not be closed: %w", e.Was, err)
+		}
+	}
+	n.queue.push(LedgerFound{}) // the loss of the old one's leader is over; the new one tells its own
+	aside := "memory, with it"
+	if n.config.DataDir != "" {
+		var err error
+		if aside, err = ledger.SetAside(n.config.DataDir, e.Was); err != nil {
+			return err
+		}
+	}
+	var err error
+	if n.raft, err = n.transport.Listen(transport.Ledger); err != nil {
+		return err
+	}
+	if n.watch, err = n.transport.Listen(transport.Watch); err != nil {
+		return err
+	}
+	n.fault("ledger recovered", fmt.Errorf("an operator recovered the ledger in epoch %d and this peer's was of epoch %d: it is set aside as %s, "+
+		"and this peer rejoins without a vote of its own", e.Epoch, e.Was, aside))
+	return n.openLedger(false, e)
 }
 
 // announceLedger runs apart from the ledger's events, which must not block.

@@ -20,6 +20,7 @@ from pyfl.cli.observe import events, peers, rounds, status
 from pyfl.cli.operate import kick, leave, pause, resume, stop
 from pyfl.cli.peer import peer
 from pyfl.cli.predict import predict
+from pyfl.cli.recover import recover
 from pyfl.cli.token import token
 from pyfl.cli.typed_errors import reported
 from pyfl.cli.watch import watch
@@ -38,7 +39,7 @@ START, WATCH, OPERATE, USE, MEASURE = "Start", "Watch a running peer", "Operate 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     START: [demo, init, peer, token, doctor],
     WATCH: [dashboard, watch, status, peers, rounds, events],
-    OPERATE: [pause, resume, kick, leave, stop],
+    OPERATE: [pause, resume, kick, leave, stop, recover],
     USE: [predict, export],
     MEASURE: [chaos],
 }

@@ -17,6 +17,7 @@ import msgspec
 
 from pyfl.errors import (
     AddressInUse,
+    NoLedger,
     NoSuchPeer,
     NotTheLeader,
     OverlayArgument,
@@ -26,6 +27,7 @@ from pyfl.errors import (
     OverlayForked,
     OverlayFull,
     OverlayTimeout,
+    PeerRunning,
     TransferGone,
 )
 from pyfl.overlay.config import OverlayConfig
@@ -34,7 +36,7 @@ from pyfl.overlay.protocol import Event, PeerInfo, Received, Record, Sent, Write
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RealOverlay"]
+__all__ = ["ERRORS", "RealOverlay"]
 
 if find_spec("pyfl.overlay._p2plib") is None:
     raise ImportError("the overlay's library is not built: run `make build`")
@@ -43,7 +45,7 @@ _SLICE_S = 0.5  # a blocking call returns this often, so that signals are seen
 _EVENT_BYTES = 64 * 1024  # of a first buffer; larger events say what they need
 _ERROR_BYTES = 4096
 
-_ERRORS: dict[str, type[OverlayError]] = {
+ERRORS: dict[str, type[OverlayError]] = {
     "P2P_ERR_HANDLE": OverlayClosed,
     "P2P_ERR_CLOSED": OverlayClosed,
     "P2P_ERR_CONFIG": OverlayConfigError,
@@ -55,6 +57,8 @@ _ERRORS: dict[str, type[OverlayError]] = {
     "P2P_ERR_NO_TRANSFER": TransferGone,
     "P2P_ERR_TIMEOUT": OverlayTimeout,
     "P2P_ERR_NOT_LEADER": NotTheLeader,
+    "P2P_ERR_RUNNING": PeerRunning,
+    "P2P_ERR_NO_LEDGER": NoLedger,
 }
 
 _event_decoder = msgspec.msgpack.Decoder(Event)
@@ -86,7 +90,7 @@ class RealOverlay:
 
         self._ffi: Any = _p2plib.ffi
         self._lib: Any = _p2plib.lib
-        self._classes = {getattr(self._lib, name): kind for name, kind in _ERRORS.items()}
+        self._classes = {getattr(self._lib, name): kind for name, kind in ERRORS.items()}
         if not isinstance(config, OverlayConfig):
             try:
                 config = msgspec.convert(config, OverlayConfig)

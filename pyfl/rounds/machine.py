@@ -115,7 +115,7 @@ class Machine:
             case overlay.Leader():
                 return self._leader(happened)
             case overlay.Committee():
-                self.view.voters = tuple(happened.voters)
+                return self._committee(happened)
             case overlay.WriteDone():
                 return self.coordinator.write_done(happened.request, ok=happened.ok)
             case overlay.BarrierDone():
@@ -175,6 +175,12 @@ class Machine:
         elif was:
             self.coordinator.step_down()
         return actions + self.member.led()
+
+    def _committee(self, committee: overlay.Committee) -> list[Action]:
+        view = self.view
+        before, view.ledger_epoch = view.ledger_epoch, committee.epoch or view.ledger_epoch
+        view.voters = tuple(committee.voters)
+        return self.member.recovered() if 0 < before < view.ledger_epoch else []
 
     def _payload(self, message: overlay.Message) -> list[Action]:
         try:

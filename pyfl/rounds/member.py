@@ -76,6 +76,7 @@ class Member:
         self._next_report = 0.0
         self._lender = Lender()
         self._prepared = False
+        self._recovered = False
         self.left = False
 
     # ---- where this peer stands
@@ -155,6 +156,7 @@ class Member:
             stale: list[Action] = self._abandon()
         else:
             stale = []
+        stale += self._disown(record)
         match record.phase:
             case "train":
                 return stale + (self._train(record) if self.have.round == number - 1 else self._catch_up(number - 1, record))
@@ -165,6 +167,33 @@ class Member:
             case "committed":
                 return stale + self._take(record)
         raise AssertionError(f"phase {record.phase!r}")
+
+    def recovered(self) -> list[Action]:
+        """An operator recovered the ledger in a new epoch: whatever was not committed in it is begun anew, but for this peer's update."""
+        self._recovered = True
+        self._forget_result()
+        self.pull = None
+        return self._abandon()
+
+    def _disown(self, record: RoundRecord) -> list[Action]:
+        """A model that is not in the ledger any more is no committed one: the recovered ledger had not heard of its round."""
+        run, have = self._view.run, self.have
+        done = record.phase == "committed"
+        number = record.number if done else record.number - 1
+        if run is None or have.round == NOTHING or number < run.first:
+            return []
+        committed = (record.model, record.state) if done else (record.base_model, record.base_state)
+        other = have.round == number and (have.model, have.state) != committed
+        if not other and not (self._recovered and have.round > number):
+            return []
+        why = (
+            f"This peer holds round {have.round} with model {have.model[:12]}, which the recovered ledger does not have: its last is "
+            f"round {number} with model {committed[0][:12]}. It takes that one."
+        )
+        stop: list[Action] = [StopTraining(self._training)] if self._training != NOTHING else []
+        self.have, self._ready, self.pull = _Holding(), None, None
+        self._forget_result()
+        return [*stop, *self._abandon(), Announce(False), Observe(events.FaultSeen("ledger recovered", why))]
 
     def _catch_up(self, number: int, record: RoundRecord) -> list[Action]:
         """The record is of a later round: whatever it starts from is committed, though that record was not seen here."""

@@ -31,6 +31,8 @@ class View:
     leader: str = ""
     leading: bool = False
     voters: tuple[str, ...] = ()
+    ledger_epoch: int = 0
+    """One more after each operator's recovery; 0 while no ledger is known."""
     ledger_lost: bool = False
     durable: bool = False
     """Voters make a result durable before they say that they hold it."""
