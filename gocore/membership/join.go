@@ -131,8 +131,7 @@ func (m *M) joinRound(joined *bool) []Failure {
 			}
 			continue
 		}
-		var refused *transport.RefusedError
-		failures = append(failures, Failure{Address: t.label(), Error: err.Error(), Refused: errors.As(err, &refused)})
+		failures = append(failures, Failure{Address: t.label(), Error: err.Error(), Refused: transport.Refused(err)})
 	}
 	return failures
 }

@@ -212,8 +212,7 @@ func (m *M) probe(member Member) (outcome, transport.Life) {
 			_ = conn.Close()
 			return answered, life
 		}
-		var other *transport.RefusedError
-		if transport.Gone(err) || errors.As(err, &other) {
+		if transport.Gone(err) || transport.Refused(err) {
 			return refused, 0
 		}
 		if !transport.Broken(err) {

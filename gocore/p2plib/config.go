@@ -16,6 +16,7 @@ import (
 
 	"pyfl/gocore/identity"
 	"pyfl/gocore/membership"
+	"pyfl/gocore/transport"
 )
 
 // Config of a node. Its JSON form is documented in include/p2plib.h.
@@ -40,6 +41,8 @@ type Config struct {
 	ProbeMs       int64             `json:"probe_ms"`
 	TransferMs    int64             `json:"transfer_ms"`
 	Gossip        bool              `json:"gossip"`
+
+	version transport.Version // tests stand in for other builds; zero: this one's
 }
 
 // Defaults are what a configuration holds before its JSON is read.

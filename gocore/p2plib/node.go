@@ -63,7 +63,7 @@ func Open(config Config) (*Node, error) {
 	n := &Node{config: config, queue: newQueue(config.Inbox), kick: make(chan struct{}, 1), told: map[string]time.Time{}}
 	n.running = goroutines.Told(n.fault)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Fault: n.fault})
+	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Version: config.version, Fault: n.fault})
 	if err != nil {
 		n.cancel()
 		return nil, translate(err, "listen "+config.Listen)

@@ -125,6 +125,7 @@ func (n *Node) ledgerEvent(event any) {
 		}
 		n.queue.push(Committee{Voters: voters, Ledger: e.Ledger, Epoch: e.Epoch})
 		if e.Ledger != "" {
+			n.belong(e.Ledger)
 			n.announceLedger()
 		}
 	case ledger.LedgerLost:
@@ -170,6 +171,16 @@ func (n *Node) followRecovery(e ledger.Overtaken) error {
 	n.fault("ledger recovered", fmt.Errorf("an operator recovered the ledger in epoch %d and this peer's was of epoch %d: it is set aside as %s, "+
 		"and this peer rejoins without a vote of its own", e.Epoch, e.Was, aside))
 	return n.openLedger(false, e)
+}
+
+// belong has every plane say which ledger this node has.
+func (n *Node) belong(to string) {
+	id, err := transport.ParseLedgerID(to)
+	if err != nil {
+		n.fault("node.ledger", err)
+		return
+	}
+	n.transport.Belong(id)
 }
 
 // announceLedger runs apart from the ledger's events, which must not block.

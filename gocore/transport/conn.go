@@ -41,8 +41,12 @@ type Conn struct {
 	peer  PeerID
 	plane Plane
 	life  Life
-	once  sync.Once
-	err   error
+
+	ledger  LedgerID // the other end's when it connected; with greeted under the owner's lock
+	greeted bool
+
+	once sync.Once
+	err  error
 }
 
 // Peer is the id of the member at the other end, proven by its key.

@@ -45,6 +45,15 @@ func (e *PlaneError) Error() string {
 	return fmt.Sprintf("%s does not serve %s now", e.Addr, e.Plane)
 }
 
+// Refused says whether a failed dial shows that the member there is none of ours: another swarm, or a version that does not
+// understand this one's.
+func Refused(err error) bool {
+	var key *RefusedError
+	var version *VersionError
+	var swarm *OtherSwarmError
+	return errors.As(err, &key) || errors.As(err, &version) || errors.As(err, &swarm)
+}
+
 // Gone says whether a failed dial shows that the peer's process is not there: nobody listens on its address, or
 // somebody else does.
 func Gone(err error) bool {

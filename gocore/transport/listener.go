@@ -6,10 +6,8 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -24,7 +22,7 @@ const (
 	backlog       = 64
 )
 
-// After the TLS handshake the dialer says its life and the acceptor one byte and its own. In TLS 1.3 a client learns of
+// After the TLS handshake the dialer says its greeting and the acceptor one byte and its own. In TLS 1.3 a client learns of
 // a rejected certificate only when it reads: this is that read.
 const (
 	helloWelcome byte = 'w'
@@ -205,16 +203,14 @@ func (t *T) accept(raw net.Conn) (*Conn, error) {
 	} else if len(listener.queue) == cap(listener.queue) {
 		hello = helloBusy
 	}
-	if _, err := c.Write(binary.BigEndian.AppendUint64([]byte{hello}, uint64(t.life))); err != nil {
+	if _, err := c.Write(append([]byte{hello}, t.greeting().encode()...)); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	var life [lifeSize]byte
-	if _, err := io.ReadFull(c, life[:]); err != nil {
+	if err := t.receiveGreeting(c, fmt.Sprintf("peer %s", c.peer)); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	c.life = Life(binary.BigEndian.Uint64(life[:]))
 	if hello != helloWelcome {
 		_ = c.Close()
 		return nil, errNotReady

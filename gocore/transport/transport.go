@@ -24,6 +24,7 @@ type Config struct {
 	Listen     string // "ip:port"; port 0 takes a free one
 	Identity   *identity.Identity
 	Congestion string                        // tried on each socket, a refusal is ignored; "" leaves the system's
+	Version    Version                       // zero: Spoken (tests stand in for other builds)
 	Fault      func(where string, err error) // a defence fired; called from many goroutines, must not block
 }
 
@@ -41,6 +42,7 @@ type T struct {
 	life     Life
 
 	mu        sync.Mutex
+	ledger    LedgerID
 	closed    bool
 	deaf      bool
 	listeners map[Plane]*Listener
@@ -50,6 +52,9 @@ type T struct {
 
 // New opens the port. The error wraps syscall.EADDRINUSE when the address is taken.
 func New(config Config) (*T, error) {
+	if config.Version == (Version{}) {
+		config.Version = Spoken
+	}
 	if config.Fault == nil {
 		config.Fault = func(string, error) {}
 	}
@@ -121,7 +126,7 @@ func (t *T) Open() int {
 }
 
 // Dial connects to the member at addr, within ctx and at most 5 s. expect "" takes any member. Errors: *RefusedError,
-// *WrongPeerError, *PlaneError, ErrClosed, or the network's own.
+// *VersionError, *OtherSwarmError, *WrongPeerError, *PlaneError, ErrClosed, or the network's own.
 func (t *T) Dial(ctx context.Context, addr string, plane Plane, expect PeerID) (*Conn, error) {
 	if t.isClosed() {
 		return nil, ErrClosed
@@ -177,20 +182,22 @@ func (t *T) greet(ctx context.Context, raw net.Conn, addr string, plane Plane) (
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(t.life))); err != nil {
+	if _, err := c.Write(t.greeting().encode()); err != nil {
 		return c, fmt.Errorf("%s: %w", addr, err)
 	}
-	var hello [1 + lifeSize]byte
+	var hello [1]byte
 	if _, err := io.ReadFull(c, hello[:]); err != nil {
 		if remoteAlert(err) {
 			return c, &RefusedError{Addr: addr, Err: err}
 		}
 		return c, fmt.Errorf("%s: no hello: %w", addr, err)
 	}
+	if err := t.receiveGreeting(c, addr); err != nil {
+		return c, err
+	}
 	if hello[0] != helloWelcome {
 		return c, &PlaneError{Addr: addr, Plane: plane}
 	}
-	c.life = Life(binary.BigEndian.Uint64(hello[1:]))
 	if !stop() {
 		return c, context.Cause(ctx)
 	}

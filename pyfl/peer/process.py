@@ -333,7 +333,8 @@ class Process:
         tried = "; ".join(f"{f.address}: {f.error}" for f in failed.failures)
         told = [f for f in failed.failures if f.address.partition(" ")[0] in self._settings.join]
         if told and all(f.refused for f in told):
-            return Ending(REFUSED, f"Refused by the swarm: {tried}. Is this the swarm's key?")
+            key = " Is this the swarm's key?" if "same swarm key" in tried else ""  # else it is the version, or another swarm of the key
+            return Ending(REFUSED, f"Refused by the swarm: {tried}.{key}")
         waited = f"{self._settings.join_timeout_s:g} s"
         if self.joined.is_set():
             self._observe(FaultSeen("join", f"Nobody of the swarm answered for {waited}: {tried}. This peer goes on trying."))
