@@ -41,8 +41,6 @@ type Found struct {
 	nonces []nonce
 }
 
-func (f Found) lineage() lineage { return lineage{f.Ledger, f.Epoch, f.Recovery} }
-
 // Inspect reads a data directory's ledger. It changes nothing. Errors: ErrRunning, ErrNoLedger, or what is damaged.
 func Inspect(dataDir string, self PeerID) (Found, error) {
 	dir := filepath.Join(dataDir, "ledger")

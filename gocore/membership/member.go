@@ -61,6 +61,29 @@ type card struct {
 
 const cardVersion = 1
 
+// DecodeMsgpack reads the fields that this version knows: a neighbouring one may have more at the end, or fewer.
+func (c *card) DecodeMsgpack(d *msgpack.Decoder) error {
+	n, err := d.DecodeArrayLen()
+	if err != nil {
+		return err
+	}
+	known := []any{&c.Version, &c.Life, &c.Name, &c.Labels, &c.Meta, &c.Eligible, &c.Founded}
+	for i, field := range known {
+		if i >= n {
+			return nil
+		}
+		if err := d.Decode(field); err != nil {
+			return err
+		}
+	}
+	for range n - len(known) {
+		if err := d.Skip(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func encodeCard(m Member) ([]byte, error) {
 	b, err := msgpack.Marshal(&card{Version: cardVersion, Life: uint64(m.Life), Name: m.Name, Labels: m.Labels,
 		Meta: m.Meta, Eligible: m.Eligible, Founded: m.Founded})
