@@ -16,7 +16,7 @@ from pyfl.chaos.records import all_said
 from pyfl.chaos.report import figures, plain_round_bytes, spread
 from pyfl.chaos.settings import ChaosSettings
 from pyfl.chaos.stage import Stage
-from pyfl.chaos.timing import measure, sent_by_round
+from pyfl.chaos.timing import measure, members_by_round, sent_by_round
 from pyfl.chaos.verdict import Violation, judge
 from pyfl.chaos.witness import Witness
 
@@ -59,7 +59,9 @@ def conclude(
     hit = {number for fault, timing in timings for number in range(fault.round, max(fault.round, timing.repair_round) + 2)}
     quiet = [number for number in sent if number not in hit and number > 1]
     plain, how = plain_round_bytes(sent, quiet, settings.peers, settings.size_bytes)
-    resent = [max(0, sent[timing.repair_round] - plain) for _, timing in timings if timing.repair_round in sent]
+    members = members_by_round(said)
+    repaired = [timing.repair_round for _, timing in timings if timing.repair_round in sent and timing.repair_round in members]
+    resent = [max(0, sent[number] - plain * (members[number] - 1) // (settings.peers - 1)) for number in repaired]
     yield {
         "event": "summary", "rounds_committed": verdict.rounds_committed, "divergent": verdict.divergent,
         "double_counted": verdict.double_counted, "unlisted": verdict.unlisted, "faults": len(injected), "faults_left": skipped,

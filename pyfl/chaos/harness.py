@@ -152,12 +152,13 @@ class _Run:
 
     def _news(self, *, last: bool = False) -> Iterator[Line]:
         """Rounds that were committed, and faults of which all is known; with `last` also those of which it is not."""
+        fresh = self._told_round < self._chronicle.committed
         while self._told_round < self._chronicle.committed:
             self._told_round += 1
             commit = self._chronicle.commits.get(self._told_round)
             if commit is not None:
                 yield round_line(commit)
-        for injected in self._injected:
+        for injected in self._injected if fresh or last else ():
             if injected.number in self._told_faults:
                 continue
             interrupted = any(later.number > injected.number and set(later.victims) & set(injected.victims) for later in self._injected)

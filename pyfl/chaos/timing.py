@@ -11,7 +11,7 @@ from pyfl.chaos.chronicle import Said
 from pyfl.chaos.injection import Injected
 from pyfl.chaos.plan import TAKES_LIFE
 
-__all__ = ["Timing", "measure", "sent_by_round"]
+__all__ = ["Timing", "measure", "members_by_round", "sent_by_round"]
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -132,3 +132,9 @@ def sent_by_round(said: Iterable[Said]) -> dict[int, int]:
             total[event.data.round] = total.get(event.data.round, 0) + more
             before[index] = sent
     return total
+
+
+def members_by_round(said: Iterable[Said]) -> dict[int, int]:
+    """How many peers were in each round's last reduce, receivers included: a round without faults sends 2 (members - 1) models."""
+    reduces = (event.data for _, event in said if isinstance(event.data, events.ReduceStarted))
+    return {reduce.round: len(reduce.contributors) + len(reduce.receivers) for reduce in reduces}

@@ -170,7 +170,7 @@ def _held_before(said: Sequence[Said], commits: Mapping[int, events.RoundCommitt
     """I6: whoever contributes to a round held the model before it, with the committed digest, when it began to train."""
     have: dict[str, tuple[int, str]] = {}
     base: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
-    for index, event in said:
+    for _, event in said:
         match event.data:
             case events.RunAdopted():
                 have.pop(event.peer, None)  # another process
@@ -180,7 +180,6 @@ def _held_before(said: Sequence[Said], commits: Mapping[int, events.RoundCommitt
                 base[event.peer, number].append(have.get(event.peer, (-1, "")))
             case _:
                 pass
-        del index
     for number, commit in commits.items():
         before = commits.get(number - 1)
         if before is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ __all__ = ["Found", "Witness"]
 
 PATIENCE_S = 5.0
 KEPT = 4
-ROUND = re.compile(r"round-(\d+)\.json")
 
 
 class Found(NamedTuple):
