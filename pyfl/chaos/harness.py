@@ -30,6 +30,7 @@ __all__ = ["chaos"]
 STEP_S = 0.02
 LEAVE_S = 10.0
 SETTLE_S = 5.0
+AFTERMATH_S = 5.0
 CLEAN_EXITS = (0, 130)
 
 Line = dict[str, Any]
@@ -104,14 +105,20 @@ class _Run:
             code = None if peer.index in down else peer.ended()
             if code is None:
                 continue
-            under = next((injected.planned.kind for injected in active if peer.index in injected.victims), "")
-            if under == "disk":
+            under = next((injected.planned.kind for injected in self._lately() if peer.index in injected.victims), "")
+            away = under == "disk" and any(peer.index in injected.victims for injected in active)
+            if away:
                 self._without_room.add(peer.index)
             exited = Exit(peer.name, code, peer.last_words(), under)
             self._exits.append(exited)
-            if under != "disk":
+            if not away:
                 self._stage.again(peer, wiped=False)
             yield {"event": "exit", **msgspec.structs.asdict(exited)}
+
+    def _lately(self) -> list[Injected]:
+        """Faults that a process may end of now, the newest first: a write that found no room is told of when there is some again."""
+        now = time.monotonic()
+        return [i for i in reversed(self._injected) if i.ended is None or (i.planned.kind == "disk" and now - i.ended < AFTERMATH_S)]
 
     def _end(self, ended: list[Injected]) -> None:
         for index in {victim for injected in ended for victim in injected.victims} & self._without_room:
