@@ -8,6 +8,7 @@ __all__ = [
     "CoordinatorChanged",
     "FaultSeen",
     "LinkAccused",
+    "LinkRouted",
     "ModelInstalled",
     "ObservedEvent",
     "PeerJoined",
@@ -111,6 +112,13 @@ class LinkAccused(msgspec.Struct, frozen=True, tag_field="event", tag="link_accu
     why: str
 
 
+class LinkRouted(msgspec.Struct, frozen=True, tag_field="event", tag="link_routed"):
+    """This peer cannot connect to another, and reaches it by way of the peer `via`; empty: it connects again."""
+
+    peer: str
+    via: str
+
+
 class ResultHeld(msgspec.Struct, frozen=True, tag_field="event", tag="result_held"):
     """This peer has every segment of the round's result."""
 
@@ -182,7 +190,7 @@ class RunFinished(msgspec.Struct, frozen=True, tag_field="event", tag="run_finis
 
 ObservedEvent = (
     RunAdopted | PeerJoined | PeerLeft | PeerRemoved | CoordinatorChanged | RoundOpened | TrainingStarted | TrainingEnded
-    | ReduceStarted | LinkAccused | ResultHeld | RoundCommitted | ModelInstalled | PullStarted | Waiting | FaultSeen
+    | ReduceStarted | LinkAccused | LinkRouted | ResultHeld | RoundCommitted | ModelInstalled | PullStarted | Waiting | FaultSeen
     | ResourcesUsed | RunFinished
 )  # fmt: skip
 

@@ -76,6 +76,10 @@ class Narrator:
                 return f"round {event.round}: adding up {len(event.contributors)} updates{_epoch(event.epoch)}"
             case events.LinkAccused():
                 return f"round {event.round}: no exchange with {self.name(event.peer)}: {self.named(event.why)}"
+            case events.LinkRouted():
+                if not event.via:
+                    return f"connects to {self.name(event.peer)} again"
+                return f"cannot connect to {self.name(event.peer)} and reaches it through {self.name(event.via)}"
             case events.ResultHeld():
                 return f"holds round {event.round}'s result {event.digest[:8]}"
             case events.RoundCommitted() if event.round == PREPARATION and event.contributors:

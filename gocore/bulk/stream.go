@@ -4,6 +4,7 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -38,6 +39,7 @@ type stream struct {
 	load    int // bytes queued and not yet written
 	conn    *transport.Conn
 	broken  bool
+	retired bool // ends as soon as nothing is under way on it
 }
 
 // enqueue puts a matched send on the least loaded of the peer's streams, or a new one while there may be more.
@@ -179,7 +181,8 @@ func (s *stream) take(broken <-chan struct{}, idle func() error) (*attempt, erro
 	p := s.plane
 	for {
 		p.mu.Lock()
-		if len(s.queue) > 0 {
+		retired := s.retired && len(s.awaited) == 0
+		if len(s.queue) > 0 && !retired {
 			a := s.queue[0]
 			s.queue = s.queue[1:]
 			if len(s.queue) == 0 {
@@ -195,12 +198,29 @@ func (s *stream) take(broken <-chan struct{}, idle func() error) (*attempt, erro
 		if err := idle(); err != nil {
 			return nil, err
 		}
+		if retired {
+			return nil, errRetired
+		}
 		select {
 		case <-s.wake:
 		case <-broken:
 			return nil, io.EOF
 		case <-s.ctx.Done():
 			return nil, s.ctx.Err()
+		}
+	}
+}
+
+var errRetired = errors.New("there is a better way to the peer")
+
+// Renew ends the streams to a peer when nothing is under way on them; what comes next dials anew.
+func (p *Plane) Renew(id PeerID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if peer := p.peers[id]; peer != nil {
+		for _, s := range peer.streams {
+			s.retired = true
+			s.signal()
 		}
 	}
 }

@@ -84,12 +84,13 @@ int p2p_self(int64_t node, char *id, size_t id_size, char *address, size_t addre
 /* Blocks until there is an event or timeout_ms passed (at most 60000; call with 500 or less so that signals
  * are seen). Returns the event's size (> 0), 0 on timeout, P2P_ERR_SMALL with *needed set (the
  * event stays), P2P_ERR_CLOSED once the node is closed and its events are drained. One MessagePack map each, by "kind":
- *   peer_up        peer name address labels{} meta(bin) eligible
+ *   peer_up        peer name address labels{} meta(bin) eligible via("", or who passes its connections on)
  *   peer_update    the same fields
  *   peer_down      peer reason("left"|"refused"|"gossip") confirmed(bool)
  *                  "left": it said goodbye; "refused": its connection broke and a new dial failed at once;
  *                  "gossip": membership gave it up, a hint only, confirmed is false
  *   link_down      peer        a connection broke but the peer answered a new dial, or that dial timed out
+ *   link_route     peer via    connections to the peer go by way of via from now on: they cannot connect; "" straight again
  *   joined         address     the first successful join
  *   join_failed    failures[{address, error, refused(bool)}]
  *   message        peer tag(bin) payload(bin)
@@ -148,7 +149,8 @@ int64_t p2p_read(int64_t node, const char *key, void *buffer, size_t size, size_
 /* Leader only: hand leadership to another voter. */
 int p2p_yield(int64_t node, char *err, size_t err_size);
 
-/* Counters and gauges, one MessagePack map of str to number: bytes_sent, bytes_received, posted, goroutines, faults ... */
+/* Counters and gauges, one MessagePack map of str to number: bytes_sent, bytes_received,
+ * bytes_relayed (for others), links_relayed (peers reached around), links_carried (for others), posted, goroutines, faults ... */
 int64_t p2p_stats(int64_t node, void *buffer, size_t size, size_t *needed);
 
 /* Says goodbye to everyone (a leader hands over, a voter is replaced first if it can be). Then call p2p_close.

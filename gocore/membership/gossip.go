@@ -25,8 +25,8 @@ const (
 )
 
 const (
-	packetQueue   = 64 // packets waiting for one peer; more are dropped, as UDP would
-	packetDial    = time.Second
+	packetQueue   = 64              // packets waiting for one peer; more are dropped, as UDP would
+	packetDial    = 2 * time.Second // a way around takes longer
 	packetWrite   = 500 * time.Millisecond
 	packetIdle    = 2 * time.Minute
 	maxPacketDest = 4096 // addresses that packets are being sent to
@@ -41,6 +41,7 @@ type gossip struct {
 	fault     func(where string, err error)
 	broken    func(peer PeerID)
 	accepted  func(peer PeerID, life transport.Life)
+	locate    func(memberlist.Address) string // where that is now
 	packets   chan *memberlist.Packet
 	streams   chan net.Conn
 	dropped   atomic.Int64
@@ -223,7 +224,7 @@ func (c *packetConn) write(packet []byte) {
 func (c *packetConn) open() bool {
 	ctx, cancel := context.WithTimeout(c.gossip.ctx, packetDial)
 	defer cancel()
-	conn, err := c.gossip.transport.Dial(ctx, c.dest.Addr, transport.Member, c.dest.Name)
+	conn, err := c.gossip.transport.Dial(ctx, c.gossip.locate(c.dest), transport.Member, c.dest.Name)
 	if err == nil {
 		_ = conn.SetWriteDeadline(time.Now().Add(packetWrite))
 		_, err = conn.Write([]byte{carriesPackets})
@@ -282,7 +283,7 @@ func (g *gossip) DialTimeout(addr string, timeout time.Duration) (net.Conn, erro
 func (g *gossip) DialAddressTimeout(dest memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(g.ctx, timeout)
 	defer cancel()
-	conn, err := g.transport.Dial(ctx, dest.Addr, transport.Member, dest.Name)
+	conn, err := g.transport.Dial(ctx, g.locate(dest), transport.Member, dest.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type Member struct {
 	Eligible bool // may become a voter
 	Founded  bool // knows a ledger
 	Life     transport.Life
+
+	nominal string // ip:port by which memberlist knows it: where this life began
 }
 
 func (m Member) equal(other Member) bool {
@@ -57,6 +59,7 @@ type card struct {
 	Meta     []byte
 	Eligible bool
 	Founded  bool
+	Place    []byte // where it is, when that is not where gossip's own field says; as netip.AddrPort
 }
 
 const cardVersion = 1
@@ -67,7 +70,7 @@ func (c *card) DecodeMsgpack(d *msgpack.Decoder) error {
 	if err != nil {
 		return err
 	}
-	known := []any{&c.Version, &c.Life, &c.Name, &c.Labels, &c.Meta, &c.Eligible, &c.Founded}
+	known := []any{&c.Version, &c.Life, &c.Name, &c.Labels, &c.Meta, &c.Eligible, &c.Founded, &c.Place}
 	for i, field := range known {
 		if i >= n {
 			return nil
@@ -86,7 +89,7 @@ func (c *card) DecodeMsgpack(d *msgpack.Decoder) error {
 
 func encodeCard(m Member) ([]byte, error) {
 	b, err := msgpack.Marshal(&card{Version: cardVersion, Life: uint64(m.Life), Name: m.Name, Labels: m.Labels,
-		Meta: m.Meta, Eligible: m.Eligible, Founded: m.Founded})
+		Meta: m.Meta, Eligible: m.Eligible, Founded: m.Founded, Place: placeOf(m)})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,8 @@ func CheckSelf(name string, labels map[string]string) error {
 	if size > MaxLabels {
 		return fmt.Errorf("labels: %d bytes in all, at most %d", size, MaxLabels)
 	}
-	if _, err := encodeCard(Member{Name: name, Labels: labels, Meta: make([]byte, MaxMeta), Life: 1 << 63}); err != nil {
+	if _, err := encodeCard(Member{Name: name, Labels: labels, Meta: make([]byte, MaxMeta), Life: 1 << 63,
+		Addr: "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"}); err != nil {
 		return fmt.Errorf("name and labels together leave no room for %d bytes of meta: %w", MaxMeta, err)
 	}
 	return nil
@@ -129,10 +133,16 @@ func memberOf(node *memberlist.Node) (Member, error) {
 	if c.Version != cardVersion {
 		return Member{}, fmt.Errorf("node %s: metadata version %d, expected %d", node.Name, c.Version, cardVersion)
 	}
+	nominal := net.JoinHostPort(node.Addr.String(), strconv.Itoa(int(node.Port)))
+	addr, err := placeIn(c.Place, nominal)
+	if err != nil {
+		return Member{}, fmt.Errorf("node %s: %w", node.Name, err)
+	}
 	return Member{
 		ID:       node.Name,
 		Name:     c.Name,
-		Addr:     net.JoinHostPort(node.Addr.String(), strconv.Itoa(int(node.Port))),
+		Addr:     addr,
+		nominal:  nominal,
 		Labels:   c.Labels,
 		Meta:     c.Meta,
 		Eligible: c.Eligible,

@@ -10,7 +10,7 @@ import (
 )
 
 func TestACardOfANeighbouringVersionIsRead(t *testing.T) {
-	b, err := msgpack.Marshal([]any{cardVersion, uint64(7), "heron", map[string]string{"site": "oslo"}, []byte("meta"), true, true, "added later"})
+	b, err := msgpack.Marshal([]any{cardVersion, uint64(7), "heron", map[string]string{"site": "oslo"}, []byte("meta"), true, true, nil, "added later"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,9 @@ type Config struct {
 	// Events takes Up, Update, Down, LinkDown, Joined and JoinFailed, one at a time and in order. It is called with the
 	// membership's lock held: it must not block or call back.
 	Events func(any)
-	Fault  func(where string, err error)
+	// Moved: this machine has lost the address from, and the others are told of another. It must not block.
+	Moved func(from string)
+	Fault func(where string, err error)
 	// Ready is called before the first event, with what New will return.
 	Ready func(*M)
 }
@@ -81,12 +83,12 @@ func New(config Config) (*M, error) {
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.table = table{entries: map[PeerID]*entry{}, emit: m.emit, probe: m.startProbe}
 	m.self = Member{ID: config.Transport.Self(), Name: config.Name, Addr: advertise.String(), Labels: config.Labels,
-		Life: config.Transport.Life()}
+		Life: config.Transport.Life(), nominal: advertise.String()}
 	if m.card, err = encodeCard(m.self); err != nil {
 		return nil, err
 	}
 	m.gossip = &gossip{transport: config.Transport, listener: listener, advertise: advertise, spawn: m.running.Go,
-		fault: config.Fault, broken: m.Broken, accepted: m.Seen, ctx: m.ctx, cancel: m.cancel}
+		fault: config.Fault, broken: m.Broken, accepted: m.Seen, locate: m.locate, ctx: m.ctx, cancel: m.cancel}
 	if config.Ready != nil {
 		config.Ready(m)
 	}
@@ -98,6 +100,9 @@ func New(config Config) (*M, error) {
 		return nil, fmt.Errorf("membership: %w", err)
 	}
 	m.running.Go("membership.join", m.joinLoop)
+	if follows(config.Transport.Addr(), config.Advertise) {
+		m.running.Go("membership.place", m.followPlace)
+	}
 	return m, nil
 }
 
@@ -255,6 +260,17 @@ func (m *M) Resolve(id PeerID) (addr string, life transport.Life, ok bool) {
 		return "", 0, false
 	}
 	return e.member.Addr, e.member.Life, true
+}
+
+// Place is the last known address of a peer, also of one whose process has ended.
+func (m *M) Place(id PeerID) (addr string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.table.entries[id]
+	if e == nil || m.closed {
+		return "", false
+	}
+	return e.member.Addr, true
 }
 
 // Await blocks until this life of the peer is up; an error when it is over, or ctx ends.

@@ -11,7 +11,10 @@ type (
 	// Up: a member appeared.
 	Up struct{ Member Member }
 	// Update: it announced something new.
-	Update struct{ Member Member }
+	Update struct {
+		Member Member
+		From   string // its address until now, if that changed
+	}
 	// Down: it went. Reason is ReasonLeft, ReasonRefused or ReasonGossip; the last alone is a hint, not Confirmed.
 	Down struct {
 		Peer      PeerID
@@ -91,7 +94,11 @@ func (t *table) alive(m Member) {
 		e.up = true
 		t.emit(Up{m})
 	case !known.equal(m):
-		t.emit(Update{m})
+		update := Update{Member: m}
+		if known.Addr != m.Addr {
+			update.From = known.Addr
+		}
+		t.emit(update)
 	}
 }
 

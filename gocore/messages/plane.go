@@ -133,6 +133,21 @@ func (p *Plane) queue(peer PeerID, it item) error {
 	return s.push(it)
 }
 
+// Renew makes the connection to a peer anew, once what is queued for it was written: there is a better way.
+func (p *Plane) Renew(peer PeerID) {
+	p.mu.Lock()
+	s := p.outgoing[peer]
+	p.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.renew.Store(true)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Waiting counts the frames that have not been handed to the connection of a peer.
 func (p *Plane) Waiting(peer PeerID) int {
 	p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pyfl/gocore/transport"
@@ -31,6 +32,7 @@ type sender struct {
 	items    []item
 	messages int // of items, not control
 	wake     chan struct{}
+	renew    atomic.Bool // the connection is to be made anew once what is queued was written
 }
 
 func newSender(p *Plane, peer PeerID, life transport.Life) *sender {
@@ -84,9 +86,9 @@ func (s *sender) empty() bool {
 	return len(s.items) == 0
 }
 
-// wait blocks until there is something to send; false when the sender ends.
+// wait blocks until there is something to do; false when the sender ends.
 func (s *sender) wait(broken <-chan struct{}) bool {
-	for s.empty() {
+	for s.empty() && !s.renew.Load() {
 		select {
 		case <-s.wake:
 		case <-broken:
@@ -134,8 +136,9 @@ func (s *sender) connect() *transport.Conn {
 	}
 }
 
-// serve writes until the connection breaks or the sender ends.
+// serve writes until the connection breaks, is to be renewed, or the sender ends.
 func (s *sender) serve(conn *transport.Conn) {
+	s.renew.Store(false)
 	broken := make(chan struct{})
 	s.plane.running.Go("messages.watch", func() {
 		defer close(broken)
@@ -158,6 +161,9 @@ func (s *sender) serve(conn *transport.Conn) {
 		case <-broken:
 			return
 		default:
+		}
+		if s.empty() {
+			return // to be renewed: the peer reads what was written before it reads the next connection
 		}
 		batch := s.take()
 		if err := s.write(conn, batch); err != nil {

@@ -19,7 +19,9 @@ func (n *Node) Self() (PeerID, string) { return n.transport.Self(), n.members.Se
 func (n *Node) Peers() []PeerInfo {
 	peers := []PeerInfo{}
 	for _, m := range n.members.Members() {
-		peers = append(peers, info(m))
+		peer := info(m)
+		peer.Via = n.relay.Via(m.ID)
+		peers = append(peers, peer)
 	}
 	return peers
 }
@@ -157,10 +159,14 @@ func (n *Node) Yield() error {
 
 // Stats are counters and gauges by name.
 func (n *Node) Stats() map[string]int64 {
+	carried, bent := n.relay.Carried()
 	return map[string]int64{
 		"bytes_sent":         n.bulk.Counters.Sent.Load(),
 		"bytes_received":     n.bulk.Counters.Received.Load(),
 		"bytes_drained":      n.bulk.Counters.Drained.Load(),
+		"bytes_relayed":      n.relay.Bytes.Load(),
+		"links_carried":      int64(carried),
+		"links_relayed":      int64(bent),
 		"posted":             int64(n.bulk.Posted()),
 		"connections":        int64(n.transport.Open()),
 		"handshakes_refused": n.transport.Refusals(),

@@ -6,6 +6,7 @@ package p2plib
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,7 +43,8 @@ type Config struct {
 	TransferMs    int64             `json:"transfer_ms"`
 	Gossip        bool              `json:"gossip"`
 
-	version transport.Version // tests stand in for other builds; zero: this one's
+	version transport.Version                                        // tests stand in for other builds; zero: this one's
+	connect func(ctx context.Context, addr string) (net.Conn, error) // nil: TCP
 }
 
 // Defaults are what a configuration holds before its JSON is read.

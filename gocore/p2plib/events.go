@@ -22,6 +22,7 @@ type PeerInfo struct {
 	Labels   map[string]string `msgpack:"labels"`
 	Meta     []byte            `msgpack:"meta"`
 	Eligible bool              `msgpack:"eligible"`
+	Via      PeerID            `msgpack:"via"` // who passes its connections on; "" when they are straight
 }
 
 // The events; include/p2plib.h says when each happens.
@@ -35,6 +36,10 @@ type (
 	}
 	LinkDown struct {
 		Peer PeerID `msgpack:"peer"`
+	}
+	LinkRoute struct {
+		Peer PeerID `msgpack:"peer"`
+		Via  PeerID `msgpack:"via"`
 	}
 	Joined struct {
 		Address string `msgpack:"address"`
@@ -106,6 +111,7 @@ func (PeerUp) Kind() string      { return "peer_up" }
 func (PeerUpdate) Kind() string  { return "peer_update" }
 func (PeerDown) Kind() string    { return "peer_down" }
 func (LinkDown) Kind() string    { return "link_down" }
+func (LinkRoute) Kind() string   { return "link_route" }
 func (Joined) Kind() string      { return "joined" }
 func (JoinFailed) Kind() string  { return "join_failed" }
 func (Message) Kind() string     { return "message" }

@@ -12,11 +12,12 @@ var mayImport = map[string][]string{
 	"goroutines": {},
 	"identity":   {},
 	"transport":  {"identity"},
+	"relay":      {"goroutines", "identity", "transport"},
 	"membership": {"goroutines", "identity", "transport"},
 	"messages":   {"goroutines", "identity", "transport"},
 	"bulk":       {"goroutines", "identity", "transport", "messages"},
 	"ledger":     {"goroutines"},
-	"p2plib":     {"goroutines", "identity", "transport", "membership", "messages", "bulk", "ledger"},
+	"p2plib":     {"goroutines", "identity", "transport", "relay", "membership", "messages", "bulk", "ledger"},
 	"capi":       {"p2plib"},
 }
 

@@ -18,24 +18,24 @@ import (
 	"pyfl/gocore/transport"
 )
 
-// relay stands before a node's port, so that its links can be cut.
-type relay struct {
+// gate stands before a node's port, so that its links can be cut.
+type gate struct {
 	listener net.Listener
 	swallow  atomic.Bool // what comes goes nowhere
 	mu       sync.Mutex
 	conns    []net.Conn
 }
 
-func newRelay(t *testing.T) *relay {
+func newGate(t *testing.T) *gate {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &relay{listener: listener}
+	return &gate{listener: listener}
 }
 
-func (r *relay) forward(t *testing.T, to string) {
+func (r *gate) forward(t *testing.T, to string) {
 	t.Cleanup(func() { _ = r.listener.Close(); r.cut() })
 	go func() {
 		for {
@@ -58,7 +58,7 @@ func (r *relay) forward(t *testing.T, to string) {
 	}()
 }
 
-func (r *relay) copy(to, from net.Conn) {
+func (r *gate) copy(to, from net.Conn) {
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -75,7 +75,7 @@ func (r *relay) copy(to, from net.Conn) {
 	}
 }
 
-func (r *relay) cut() {
+func (r *gate) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
@@ -84,10 +84,10 @@ func (r *relay) cut() {
 	r.conns = nil
 }
 
-// relayed is a pair whose second node is reached through a relay.
-func relayed(t *testing.T) (a, b *watched, r *relay) {
+// relayed is a pair whose second node is reached through a gate.
+func relayed(t *testing.T) (a, b *watched, r *gate) {
 	t.Helper()
-	r = newRelay(t)
+	r = newGate(t)
 	first := testConfig()
 	first.Found = true
 	a = openNode(t, first)
@@ -103,7 +103,7 @@ func relayed(t *testing.T) (a, b *watched, r *relay) {
 func TestACutLinkIsALinkDownAndWhatIsPostedSurvivesIt(t *testing.T) {
 	a, b, r := relayed(t)
 	into := make([]byte, 1<<20)
-	received, err := a.Receive(b.id, []byte("posted"), into, 0) // its POST travels through the relay
+	received, err := a.Receive(b.id, []byte("posted"), into, 0) // its POST travels through the gate
 	if err != nil {
 		t.Fatal(err)
 	}

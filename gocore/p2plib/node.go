@@ -17,6 +17,7 @@ import (
 	"pyfl/gocore/ledger"
 	"pyfl/gocore/membership"
 	"pyfl/gocore/messages"
+	"pyfl/gocore/relay"
 	"pyfl/gocore/transport"
 )
 
@@ -24,6 +25,7 @@ import (
 type Node struct {
 	config    Config
 	transport *transport.T
+	relay     *relay.R
 	members   *membership.M
 	messages  *messages.Plane
 	bulk      *bulk.Plane
@@ -39,6 +41,7 @@ type Node struct {
 	mu      sync.Mutex
 	pending []any // membership events whose consequences are still to be drawn
 	kick    chan struct{}
+	ready   chan struct{}        // closed when there is a membership
 	told    map[string]time.Time // last fault reported, by where
 	faults  atomic.Int64
 	once    sync.Once
@@ -60,10 +63,11 @@ func Open(config Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: config, queue: newQueue(config.Inbox), kick: make(chan struct{}, 1), told: map[string]time.Time{}}
+	n := &Node{config: config, queue: newQueue(config.Inbox), kick: make(chan struct{}, 1), ready: make(chan struct{}), told: map[string]time.Time{}}
 	n.running = goroutines.Told(n.fault)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Version: config.version, Fault: n.fault})
+	n.transport, err = transport.New(transport.Config{Listen: config.Listen, Identity: own, Congestion: config.Congestion, Version: config.version,
+		Connect: config.connect, Fault: n.fault})
 	if err != nil {
 		n.cancel()
 		return nil, translate(err, "listen "+config.Listen)
@@ -84,12 +88,22 @@ func (n *Node) start() (err error) {
 	}
 	// The planes are listened on before membership tells anybody of this node; they call membership only
 	// for peers, which there are none before.
-	ready := make(chan struct{})
+	n.relay, err = relay.New(relay.Config{
+		Transport: n.transport,
+		Resolve:   n.resolve,
+		Place:     n.place,
+		Members:   n.memberIDs,
+		Changed:   n.routeChanged,
+		Fault:     n.fault,
+	})
+	if err != nil {
+		return err
+	}
 	n.messages, err = messages.New(messages.Config{
 		Transport: n.transport,
 		Resolve:   n.resolve,
 		Admit: func(ctx context.Context, peer PeerID, life transport.Life) error {
-			if !n.started(ready) {
+			if !n.started() {
 				return ErrClosed
 			}
 			return n.admit(ctx, peer, life)
@@ -113,7 +127,7 @@ func (n *Node) start() (err error) {
 		Control:   n.messages.Control,
 		Ended:     n.ended,
 		Broken: func(peer PeerID) {
-			if n.started(ready) {
+			if n.started() {
 				n.members.Broken(peer)
 			}
 		},
@@ -134,8 +148,9 @@ func (n *Node) start() (err error) {
 		Probe:       milliseconds(n.config.ProbeMs),
 		Quiet:       !n.config.Gossip,
 		Events:      n.membership,
+		Moved:       func(from string) { n.transport.CloseAt("", from) }, // TCP would wait for answers to the old address
 		Fault:       n.fault,
-		Ready:       func(m *membership.M) { n.members = m; close(ready) },
+		Ready:       func(m *membership.M) { n.members = m; close(n.ready) },
 	})
 	if err != nil {
 		return err
@@ -146,9 +161,9 @@ func (n *Node) start() (err error) {
 }
 
 // started waits for membership; false when the node closes first.
-func (n *Node) started(ready <-chan struct{}) bool {
+func (n *Node) started() bool {
 	select {
-	case <-ready:
+	case <-n.ready:
 		return true
 	case <-n.ctx.Done():
 		return false
@@ -173,10 +188,21 @@ func (n *Node) fault(where string, err error) {
 }
 
 func (n *Node) resolve(peer PeerID) (string, transport.Life, bool) {
-	if n.members == nil {
+	members := n.known()
+	if members == nil {
 		return "", 0, false
 	}
-	return n.members.Resolve(peer)
+	return members.Resolve(peer)
+}
+
+// known is the membership; nil before there is one.
+func (n *Node) known() *membership.M {
+	select {
+	case <-n.ready:
+		return n.members
+	default:
+		return nil
+	}
 }
 
 // admitTimeout is how long a connection may come before gossip tells who it is from.
@@ -227,77 +253,6 @@ func (n *Node) streams(peer PeerID) int {
 	return 4
 }
 
-func info(m membership.Member) PeerInfo {
-	labels := m.Labels
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	return PeerInfo{Peer: m.ID, Name: m.Name, Address: m.Addr, Labels: labels, Meta: present(m.Meta), Eligible: m.Eligible}
-}
-
-// membership takes membership's events with its lock held: it queues what the reader sees now, and leaves what follows
-// from it to the goroutine of consequences.
-func (n *Node) membership(event any) {
-	switch e := event.(type) {
-	case membership.Up:
-		n.queue.push(PeerUp{info(e.Member)})
-	case membership.Update:
-		n.queue.push(PeerUpdate{info(e.Member)})
-	case membership.Down:
-		n.queue.push(PeerDown{Peer: e.Peer, Reason: e.Reason, Confirmed: e.Confirmed})
-	case membership.LinkDown:
-		n.queue.push(LinkDown{Peer: e.Peer})
-	case membership.Joined:
-		n.queue.push(Joined{Address: e.Address})
-	case membership.JoinFailed:
-		failed := JoinFailed{Failures: []JoinFailure{}}
-		for _, f := range e.Failures {
-			failed.Failures = append(failed.Failures, JoinFailure(f))
-		}
-		n.queue.push(failed)
-	}
-	n.mu.Lock()
-	n.pending = append(n.pending, event)
-	n.mu.Unlock()
-	select {
-	case n.kick <- struct{}{}:
-	default:
-	}
-}
-
-// consequences of membership events for the other planes, in order.
-func (n *Node) consequences() {
-	for {
-		select {
-		case <-n.kick:
-		case <-n.ctx.Done():
-			return
-		}
-		n.mu.Lock()
-		pending := n.pending
-		n.pending = nil
-		n.mu.Unlock()
-		for _, event := range pending {
-			if down, ok := event.(membership.Down); ok {
-				n.down(down)
-			}
-			if l := n.ledger.Load(); l != nil {
-				l.MembershipChanged()
-			}
-		}
-	}
-}
-
-func (n *Node) down(e membership.Down) {
-	if e.Confirmed {
-		n.bulk.Gone(e.Peer, e.Life)
-		n.messages.Forget(e.Peer, e.Life)
-	}
-	if l := n.ledger.Load(); l != nil {
-		l.PeerDown(e.Peer, e.Confirmed, e.Reason == membership.ReasonLeft)
-	}
-}
-
 // Leave says goodbye to everyone: a leader hands over, a voter is replaced first if it can be. Call Close after it.
 // ErrTimeout when not everybody was told.
 func (n *Node) Leave(timeout time.Duration) error {
@@ -337,6 +292,9 @@ func (n *Node) Close() {
 		n.running.Wait()
 		if l := n.ledger.Load(); l != nil {
 			_ = l.Close() // founded meanwhile
+		}
+		if n.relay != nil {
+			n.relay.Close()
 		}
 		if n.bulk != nil {
 			n.bulk.Close()

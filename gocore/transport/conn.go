@@ -28,9 +28,10 @@ const (
 	Watch   Plane = "pyfl-watch/1"
 	Message Plane = "pyfl-msg/1"
 	Bulk    Plane = "pyfl-bulk/1"
+	Relay   Plane = "pyfl-relay/1" // never relayed itself, so that there are no chains
 )
 
-var planes = []Plane{Member, Ledger, Watch, Message, Bulk}
+var planes = []Plane{Member, Ledger, Watch, Message, Bulk, Relay}
 
 // Conn is an authenticated connection to a member. Reads and writes follow net.Conn: one reader and one writer at a
 // time; Close from anywhere. Write sends at once; WriteBuffered gathers up to 256 KiB until Flush.
@@ -39,6 +40,7 @@ type Conn struct {
 	under *coalescer
 	owner *T
 	peer  PeerID
+	via   PeerID
 	plane Plane
 	life  Life
 
@@ -51,6 +53,9 @@ type Conn struct {
 
 // Peer is the id of the member at the other end, proven by its key.
 func (c *Conn) Peer() PeerID { return c.peer }
+
+// Via is the peer that passes this connection's ciphertext on; "" when it is straight.
+func (c *Conn) Via() PeerID { return c.via }
 
 // Life is which life of that member it is.
 func (c *Conn) Life() Life { return c.life }
@@ -83,6 +88,14 @@ func (c *Conn) Close() error {
 		c.owner.untrack(c)
 	})
 	return c.err
+}
+
+// CloseWrite lets the other end read to the end of what was written; only a straight connection has such a half end.
+func (c *Conn) CloseWrite() error {
+	if tcp, ok := c.under.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return c.Close()
 }
 
 func (c *Conn) LocalAddr() net.Addr                { return c.tls.LocalAddr() }

@@ -54,11 +54,26 @@ func Refused(err error) bool {
 	return errors.As(err, &key) || errors.As(err, &version) || errors.As(err, &swarm)
 }
 
+// GoneError: who was asked to pass a connection on found nobody, or somebody else, at the peer's address.
+type GoneError struct {
+	Peer PeerID
+	Addr string
+	Via  PeerID
+}
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("peer %s is not at %s any more, as %s finds", e.Peer, e.Addr, e.Via)
+}
+
+// errChain: a connection that is passed on may not carry one to be passed on.
+var errChain = errors.New("the relay plane was asked for through a relay")
+
 // Gone says whether a failed dial shows that the peer's process is not there: nobody listens on its address, or
 // somebody else does.
 func Gone(err error) bool {
 	var wrong *WrongPeerError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &wrong)
+	var gone *GoneError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &wrong) || errors.As(err, &gone)
 }
 
 // Broken says whether a dial was cut off half-way, as it is while a process dies: worth one more try.

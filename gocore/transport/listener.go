@@ -134,7 +134,10 @@ func (t *T) acceptLoop() {
 		}
 		if entry := t.enter(raw); entry != nil {
 			t.wg.Add(1)
-			go t.handshake(raw, entry)
+			go func() {
+				defer t.wg.Done()
+				t.handshake(raw, entry)
+			}()
 		}
 	}
 }
@@ -156,7 +159,6 @@ func (t *T) enter(raw net.Conn) *list.Element {
 }
 
 func (t *T) handshake(raw net.Conn, entry *list.Element) {
-	defer t.wg.Done()
 	defer t.recovered("transport.handshake")
 	c, err := t.accept(raw)
 	t.mu.Lock()

@@ -1,9 +1,14 @@
-// Per-socket congestion control, where there is none.
+// Where nothing of a socket can be set or seen.
 
 //go:build !linux
 
 package transport
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
 func congestionControl(string) func(network, address string, raw syscall.RawConn) error { return nil }
+
+func unanswered(*net.TCPConn) bool { return false }

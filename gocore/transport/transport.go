@@ -23,9 +23,10 @@ import (
 type Config struct {
 	Listen     string // "ip:port"; port 0 takes a free one
 	Identity   *identity.Identity
-	Congestion string                        // tried on each socket, a refusal is ignored; "" leaves the system's
-	Version    Version                       // zero: Spoken (tests stand in for other builds)
-	Fault      func(where string, err error) // a defence fired; called from many goroutines, must not block
+	Congestion string                                                   // tried on each socket, a refusal is ignored; "" leaves the system's
+	Version    Version                                                  // zero: Spoken (tests stand in for other builds)
+	Connect    func(ctx context.Context, addr string) (net.Conn, error) // nil: TCP (tests stand in for broken networks)
+	Fault      func(where string, err error)                            // a defence fired; called from many goroutines, must not block
 }
 
 // T is one listening port and the connections made through it. Any goroutine may call.
@@ -40,6 +41,7 @@ type T struct {
 	wg       sync.WaitGroup
 	refusals atomic.Int64
 	life     Life
+	detour   atomic.Pointer[Detour]
 
 	mu        sync.Mutex
 	ledger    LedgerID
@@ -84,8 +86,9 @@ func New(config Config) (*T, error) {
 	for _, plane := range planes {
 		t.server.NextProtos = append(t.server.NextProtos, string(plane))
 	}
-	t.wg.Add(1)
+	t.wg.Add(2)
 	go t.acceptLoop()
+	go t.watchSilence()
 	return t, nil
 }
 
@@ -125,9 +128,23 @@ func (t *T) Open() int {
 	return len(t.conns)
 }
 
-// Dial connects to the member at addr, within ctx and at most 5 s. expect "" takes any member. Errors: *RefusedError,
-// *VersionError, *OtherSwarmError, *WrongPeerError, *PlaneError, ErrClosed, or the network's own.
+// Dial connects to the member at addr, within ctx and at most 5 s; around by another member where there is no straight
+// way and a detour is set. expect "" takes any member, and goes straight. Errors: *RefusedError, *VersionError,
+// *OtherSwarmError, *WrongPeerError, *PlaneError, *GoneError, ErrClosed, or the network's own.
 func (t *T) Dial(ctx context.Context, addr string, plane Plane, expect PeerID) (*Conn, error) {
+	return t.dial(ctx, addr, plane, expect, t.reach)
+}
+
+// DialStraight is Dial without detours.
+func (t *T) DialStraight(ctx context.Context, addr string, plane Plane, expect PeerID) (*Conn, error) {
+	return t.dial(ctx, addr, plane, expect, func(ctx context.Context, addr string, _ PeerID) (net.Conn, error) {
+		return t.connect(ctx, addr)
+	})
+}
+
+type reach func(ctx context.Context, addr string, peer PeerID) (net.Conn, error)
+
+func (t *T) dial(ctx context.Context, addr string, plane Plane, expect PeerID, reach reach) (*Conn, error) {
 	if t.isClosed() {
 		return nil, ErrClosed
 	}
@@ -135,7 +152,7 @@ func (t *T) Dial(ctx context.Context, addr string, plane Plane, expect PeerID) (
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
-	raw, err := t.dialer.DialContext(ctx, "tcp", addr)
+	raw, err := reach(ctx, addr, expect)
 	if err != nil {
 		if t.isClosed() {
 			return nil, ErrClosed
@@ -215,8 +232,15 @@ func (t *T) wrap(secure *tls.Conn, under *coalescer) (*Conn, error) {
 	if plane == "" {
 		return nil, errors.New("no plane was named (ALPN)")
 	}
+	var via PeerID
+	if outer, ok := under.Conn.(*Conn); ok {
+		via = outer.peer
+		if plane == Relay {
+			return nil, errChain
+		}
+	}
 	under.start(plane == Bulk)
-	c := &Conn{tls: secure, under: under, owner: t, peer: peer, plane: plane}
+	c := &Conn{tls: secure, under: under, owner: t, peer: peer, via: via, plane: plane}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {

@@ -20,8 +20,8 @@ __all__ = ["WatchView", "choose_view"]
 
 # What an onlooker is told one line at a time; `pyfl events --follow` tells everything.
 TOLD = (
-    events.PeerJoined, events.PeerLeft, events.PeerRemoved, events.CoordinatorChanged, events.LinkAccused, events.Waiting, events.FaultSeen,
-    events.RunFinished,
+    events.PeerJoined, events.PeerLeft, events.PeerRemoved, events.CoordinatorChanged, events.LinkAccused, events.LinkRouted,
+    events.Waiting, events.FaultSeen, events.RunFinished,
 )  # fmt: skip
 
 

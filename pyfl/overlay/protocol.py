@@ -23,6 +23,7 @@ __all__ = [
     "LedgerFound",
     "LedgerLost",
     "LinkDown",
+    "LinkRoute",
     "Message",
     "Overlay",
     "PeerDown",
@@ -47,6 +48,7 @@ class PeerInfo(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     meta: bytes = b""
     eligible: bool = False
+    via: str = ""
 
 
 class PeerUp(PeerInfo, frozen=True, tag_field="kind", tag="peer_up"):
@@ -69,6 +71,13 @@ class LinkDown(msgspec.Struct, frozen=True, tag_field="kind", tag="link_down"):
     """A connection broke, but the peer answered again or may only be slow."""
 
     peer: str
+
+
+class LinkRoute(msgspec.Struct, frozen=True, tag_field="kind", tag="link_route"):
+    """Connections to a peer go by way of the peer `via` from now on, as they cannot be made straight; empty: straight again."""
+
+    peer: str
+    via: str
 
 
 class Joined(msgspec.Struct, frozen=True, tag_field="kind", tag="joined"):
@@ -189,7 +198,7 @@ class Fault(msgspec.Struct, frozen=True, tag_field="kind", tag="fault"):
 
 
 Event = (
-    PeerUp | PeerUpdate | PeerDown | LinkDown | Joined | JoinFailed | Message | Sent | Received | Record
+    PeerUp | PeerUpdate | PeerDown | LinkDown | LinkRoute | Joined | JoinFailed | Message | Sent | Received | Record
     | WriteDone | BarrierDone | Leader | Committee | LedgerLost | LedgerFound | Wake | Fault
 )  # fmt: skip
 

@@ -98,7 +98,7 @@ class Handle:
                 phase="suspected" if peer in roster.suspected else self._phase(peer),
                 have=max(-1, roster.have(peer)) if view.leading else self._known_have(peer),
                 samples=self._samples(peer), labels={key: value for key, value in info.labels.items() if key != LABEL},
-                http=resolved(info.labels.get(LABEL, ""), info.address, self._net.address),
+                http=resolved(info.labels.get(LABEL, ""), info.address, self._net.address), via=view.via.get(peer, ""),
             )
             for peer, info in sorted(view.peers.items(), key=lambda item: item[1].name or item[0])
         ]  # fmt: skip

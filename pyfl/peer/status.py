@@ -31,6 +31,8 @@ class PeerEntry(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     http: str = ""
     """Where its HTTP API answers, `host:port`; empty: nowhere, or nowhere that can be reached from the peer that says so."""
+    via: str = ""
+    """The peer that passes its connections on, where the peer that says so cannot connect to it; empty: they are straight."""
 
 
 class RoundEntry(Committed, frozen=True):

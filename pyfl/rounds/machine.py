@@ -112,6 +112,8 @@ class Machine:
                 return self._arrived(happened)
             case overlay.PeerDown():
                 return self._departed(happened)
+            case overlay.LinkRoute():
+                return self._routed(happened)
             case overlay.Leader():
                 return self._leader(happened)
             case overlay.Committee():
@@ -160,8 +162,15 @@ class Machine:
         if not down.confirmed:
             return [Observe(events.PeerLeft(down.peer, down.reason))]
         known = self.view.peers.pop(down.peer, None)
+        self.view.via.pop(down.peer, None)
         seen: list[Action] = [Observe(events.PeerLeft(down.peer, down.reason))] if known else []
         return [*seen, *self.member.gone(down.peer)]
+
+    def _routed(self, link: overlay.LinkRoute) -> list[Action]:
+        self.view.via.pop(link.peer, None)
+        if link.via:
+            self.view.via[link.peer] = link.via
+        return [Observe(events.LinkRouted(link.peer, link.via))]
 
     def _leader(self, leader: overlay.Leader) -> list[Action]:
         changed = leader.leader != self.view.leader or leader.me != self.view.leading

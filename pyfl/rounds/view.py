@@ -28,6 +28,8 @@ class View:
     me: str
     now: float = 0.0
     peers: dict[str, PeerInfo] = field(default_factory=dict[str, PeerInfo])
+    via: dict[str, str] = field(default_factory=dict[str, str])
+    """Peers that cannot be connected to, and through whom they are reached."""
     leader: str = ""
     leading: bool = False
     voters: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from pyfl.peer.status import PeerEntry, PeerHandle, Status
 
 __all__ = ["exposition"]
 
-MONOTONE = frozenset({"bytes_sent", "bytes_received", "bytes_drained", "handshakes_refused", "gossip_dropped", "faults"})
+MONOTONE = frozenset({"bytes_sent", "bytes_received", "bytes_drained", "bytes_relayed", "handshakes_refused", "gossip_dropped", "faults"})
 """Counters of the overlay that only grow; the others are levels."""
 
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")

@@ -15,7 +15,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "training": ("training_started", "training_ended"),
     "models": ("result_held", "model_installed", "pull_started"),
     "peers": ("peer_joined", "peer_left", "peer_removed", "coordinator_changed"),
-    "trouble": ("fault", "link_accused", "waiting", "peer_removed", "peer_left"),
+    "trouble": ("fault", "link_accused", "link_routed", "waiting", "peer_removed", "peer_left"),
     "resources": ("resources_used",),
 }
 

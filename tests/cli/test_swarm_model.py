@@ -95,6 +95,7 @@ def test_every_kind_of_event_has_a_sentence() -> None:
         events.CoordinatorChanged("", me=False), events.RoundOpened(1, 2, IDS), events.TrainingStarted(1, 1),
         events.TrainingEnded(1, 3, None, 0.1, finite=True), events.TrainingEnded(1, 3, None, 0.1, finite=False),
         events.ReduceStarted(1, 1, IDS, ()), events.LinkAccused(1, 1, IDS[0], "timeout"), events.ResultHeld(1, 1, "d" * 64),
+        events.LinkRouted(IDS[0], IDS[1]), events.LinkRouted(IDS[0], ""),
         commit(1, "d" * 64), commit(1, "d" * 64, void=True), events.ModelInstalled(1, "d" * 64, "pulled"),
         events.PullStarted(1, IDS), events.Waiting("for you"), events.FaultSeen("message", "bad"),
         events.ResourcesUsed(1, 2**20, 2**20, 2**20, 0.5, "cubic"), events.RunFinished(2),

@@ -53,11 +53,12 @@ def run_to_end(directory: Path, *arguments: str, **more: str) -> tuple[int, str]
 class Program:
     """One peer's process; its log is `name`.log in the swarm's directory."""
 
-    def __init__(self, name: str, directory: Path, arguments: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(self, name: str, directory: Path, arguments: Sequence[str], env: dict[str, str], namespace: str = "") -> None:
         self.name, self.log = name, directory / f"{name}.log"
         self.events: list[Stamped] = []
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command(arguments), cwd=directory, env=env, stdout=subprocess.PIPE, stderr=log)
+            inside = ["ip", "netns", "exec", namespace] if namespace else []
+            self.process = subprocess.Popen([*inside, *command(arguments)], cwd=directory, env=env, stdout=subprocess.PIPE, stderr=log)
         self._rest = b""
 
     def signal(self, number: signal.Signals) -> None:
@@ -91,9 +92,9 @@ class Programs:
     def __enter__(self) -> Programs:
         return self
 
-    def start(self, *arguments: str, name: str = "") -> Program:
-        """Start a peer; its index is its place in `programs`."""
-        program = Program(name or f"peer-{len(self.programs)}", self.directory, [*arguments, "--json"], self._env)
+    def start(self, *arguments: str, name: str = "", namespace: str = "") -> Program:
+        """Start a peer, in a network namespace if one is named; its index is its place in `programs`."""
+        program = Program(name or f"peer-{len(self.programs)}", self.directory, [*arguments, "--json"], self._env, namespace)
         self._stack.callback(_end, program.process)
         self.programs.append(program)
         assert program.process.stdout is not None

@@ -18,6 +18,7 @@ from pyfl.overlay.protocol import (
     LedgerFound,
     LedgerLost,
     LinkDown,
+    LinkRoute,
     Message,
     PeerDown,
     PeerInfo,
@@ -41,7 +42,7 @@ __all__ = ["Process", "State"]
 
 _KINDS: tuple[type, ...] = (
     PeerUp, PeerUpdate, PeerDown, LinkDown, Joined, JoinFailed, Message, Sent, Received, Record,
-    WriteDone, BarrierDone, Leader, Committee, LedgerLost, LedgerFound, Wake, Fault,
+    WriteDone, BarrierDone, Leader, Committee, LedgerLost, LedgerFound, Wake, Fault, LinkRoute,
 )  # fmt: skip
 _KIND_NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -1,0 +1,48 @@
+// Connections whose other machine no longer answers: TCP would go on for a quarter of an hour.
+
+package transport
+
+import (
+	"net"
+	"time"
+)
+
+const (
+	silenceLook  = 500 * time.Millisecond
+	silenceLimit = 3 * time.Second // without one acknowledgement of what was sent, repeats included
+	silenceTries = 3               // repeats by then
+)
+
+// watchSilence closes every straight connection with a peer once the network has swallowed what was sent on one of
+// them. A process that merely stands still is not meant: its kernel acknowledges.
+func (t *T) watchSilence() {
+	defer t.wg.Done()
+	defer t.recovered("transport.silence")
+	tick := time.NewTicker(silenceLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-t.ctx.Done():
+			return
+		}
+		for _, peer := range t.swallowed() {
+			t.CloseStraight(peer)
+		}
+	}
+}
+
+// swallowed are the peers on whose connections nothing gets through.
+func (t *T) swallowed() []PeerID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := map[PeerID]bool{}
+	var peers []PeerID
+	for c := range t.conns {
+		if tcp, ok := c.under.Conn.(*net.TCPConn); ok && !seen[c.peer] && unanswered(tcp) {
+			seen[c.peer] = true
+			peers = append(peers, c.peer)
+		}
+	}
+	return peers
+}
