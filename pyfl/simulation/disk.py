@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyfl.checkpoints import BestMark, CheckpointStore, Saved
+from pyfl.errors import CheckpointError
 
 __all__ = ["SimulatedCheckpoints"]
 
@@ -22,14 +23,21 @@ class SimulatedCheckpoints(CheckpointStore):
         self._committed: Model | None = None
         self._staged: Model | None = None
         self.best: BestMark | None = None
+        self.full = False
+        self.staging: Callable[[str], None] = lambda _: None
+        """Told `before` and `after` a result is staged."""
 
     def stage(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep an uncommitted result."""
+        self._check_room()
+        self.staging("before")
         self._staged = _copy(saved, model, state)
+        self.staging("after")
         return True
 
     def commit(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep a committed model."""
+        self._check_room()
         self._committed = _copy(saved, model, state)
         if self._staged and self._staged[0].round <= saved.round:
             self._staged = None
@@ -37,6 +45,7 @@ class SimulatedCheckpoints(CheckpointStore):
 
     def pin(self, mark: BestMark) -> None:
         """Remember which round is the best."""
+        self._check_room()
         self.best = mark
 
     def newest(self, run: str, layout: str, model: Flat, state: Sequence[Flat]) -> Saved | None:  # noqa: ARG002 - one run, one layout
@@ -46,6 +55,10 @@ class SimulatedCheckpoints(CheckpointStore):
     def staged(self, run: str, layout: str, model: Flat, state: Sequence[Flat]) -> Saved | None:  # noqa: ARG002 - one run, one layout
         """Load the staged result, if there is one."""
         return _load(self._staged, model, state)
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise CheckpointError("The simulated disk is full (ENOSPC). Expected room for a checkpoint; make room.")
 
 
 def _copy(saved: Saved, model: Flat, state: Sequence[Flat]) -> Model:

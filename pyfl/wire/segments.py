@@ -5,18 +5,29 @@ The cut does not depend on the swarm, so a segment's digest means the same to ev
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SEGMENT_BYTES", "Segment", "cut"]
+__all__ = ["SEGMENT_BYTES", "Segment", "cut", "smallest"]
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # the largest segment: long enough for full speed on TLS, short enough to pipeline
 SMALLEST_BYTES = 64 * 1024  # below this a message costs more than its bytes
 # 48 is a multiple of most numbers of trees (2, 3, 4, 6, 8, 12, 16), so each tree carries the same load.
 GROUP = 48
+
+
+@dataclass(slots=True)
+class _Limits:
+    smallest_bytes: int = SMALLEST_BYTES
+
+
+_limits = _Limits()
 
 
 class Segment(NamedTuple):
@@ -40,14 +51,26 @@ def cut(elements: int, item_bytes: int = 4) -> tuple[Segment, ...]:
     if elements < 0:
         raise ValueError(f"a vector has {elements} elements; expected 0 or more")
     size_bytes = elements * item_bytes
-    if size_bytes <= GROUP * SMALLEST_BYTES:
-        count = max(1, -(-size_bytes // SMALLEST_BYTES))
+    if size_bytes <= GROUP * _limits.smallest_bytes:
+        count = max(1, -(-size_bytes // _limits.smallest_bytes))
     else:
         count = GROUP * max(1, -(-size_bytes // (GROUP * SEGMENT_BYTES)))
     length = max(1, -(-elements // count))
     length += -length % 16 if length > 16 else 0  # segments start on a cache line
     starts = range(0, max(elements, 1), length)
     return tuple(Segment(start, min(start + length, elements)) for start in starts)
+
+
+@contextmanager
+def smallest(size_bytes: int) -> Generator[None, None, None]:
+    """Let segments of this process be as small as `size_bytes` meanwhile: simulated models are small and have many of them."""
+    before, _limits.smallest_bytes = _limits.smallest_bytes, size_bytes
+    cut.cache_clear()
+    try:
+        yield
+    finally:
+        _limits.smallest_bytes = before
+        cut.cache_clear()
 
 
 def pieces(bounds: NDArray[np.int64], segment: Segment) -> tuple[NDArray[np.int64], int, int]:

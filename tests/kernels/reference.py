@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
+from pyfl.simulation.plain import F32, I32, I64, add, by_value, dequantise, quantise
 
-T = TypeVar("T", bound=np.generic)
+__all__ = ["add", "beyond", "dequantise", "exponents", "quantise", "step_adam", "step_momentum", "step_plain"]
 
 ZERO_EXPONENT = -(2**31)
-LARGEST_PRODUCT = np.float32(2147483520.0)
-
-
-def by_value(per_piece: NDArray[T], bounds: I64) -> NDArray[T]:
-    """Spread one value a piece over the values of the piece."""
-    return np.repeat(per_piece, np.diff(bounds))
 
 
 def exponents(x: F32, bounds: I64) -> tuple[list[int], bool]:
@@ -35,23 +26,8 @@ def exponents(x: F32, bounds: I64) -> tuple[list[int], bool]:
     return found, bool(np.isfinite(x).all())
 
 
-def quantise(update: F32, bounds: I64, multipliers: F32, clips: F32) -> I32:
-    clip = by_value(clips, bounds)
-    product = np.clip(update, -clip, clip) * by_value(multipliers, bounds)
-    held = np.nan_to_num(np.clip(product, -LARGEST_PRODUCT, LARGEST_PRODUCT), nan=0.0)
-    return np.rint(held.astype(np.float64)).astype(np.int64).astype(np.int32)
-
-
-def add(acc: I32, x: I32) -> I32:
-    return (acc.astype(np.int64) + x).astype(np.uint32).view(np.int32)
-
-
 def beyond(x: I32, bounds: I64, limits: NDArray[np.uint32]) -> int:
     return int((np.abs(x.astype(np.int64)) > by_value(limits, bounds)).sum())
-
-
-def dequantise(total: I32, bounds: I64, inverse_scales: F32, ratio: np.float32) -> F32:
-    return total.astype(np.float32) * by_value(inverse_scales, bounds) * ratio
 
 
 def step_plain(base: F32, delta: F32, lr: np.float32) -> F32:

@@ -92,7 +92,7 @@ class Run:
     def control(self, name: str) -> None:
         for writer in self.writers:
             if writer.overlay is self.network.overlay(name) and writer.overlay.process.running:
-                writer.control()
+                writer.overlay.process.run(writer.control)
 
     def start(self, overlay: SimulatedOverlay) -> None:
         self.writers.append(Writer(self, overlay))

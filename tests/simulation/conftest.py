@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from pyfl.simulation.probe import SEGMENT_BYTES
 from pyfl.wire import segments
-
-SMALLEST_BYTES = 64
 
 
 @pytest.fixture(autouse=True)
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_segments() -> Iterator[None]:
     """Segments of 16 values, so that a model of 400 has 25 of them."""
-    monkeypatch.setattr(segments, "SMALLEST_BYTES", SMALLEST_BYTES)
-    segments.cut.cache_clear()
-    yield
-    segments.cut.cache_clear()
+    with segments.smallest(SEGMENT_BYTES):
+        yield

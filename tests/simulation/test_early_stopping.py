@@ -12,9 +12,13 @@ from pyfl.rounds.drafts import committed_entry
 from pyfl.rounds.early_stopping import EarlyStopping, enough, follow
 from pyfl.rounds.records import CONTROL, ControlRecord
 from pyfl.simulation import SimulatedSwarm
+from pyfl.simulation.drawing import WIDE, draw
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import UNTIL_S, Started, start
+from pyfl.simulation.probe import Probe
+from pyfl.simulation.scenario import Scenario
 from pyfl.training.trainer import Evaluation, Flat
-from tests.simulation.drawn import UNTIL_S, DrawnRun, Probe, Started
-from tests.simulation.invariants import check, committed
 from tests.simulation.test_membership import quiet, until, until_round
 
 RULE = EarlyStopping("accuracy", patience=4, min_delta=0.05)
@@ -29,16 +33,16 @@ class Judged(Probe):
         return None if step % 7 == 0 else Evaluation(100, 1.0, min(90, 30 + step % 61))
 
 
-class JudgedRun(DrawnRun):
+class JudgedRun(Scenario):
     """A drawn run with such trainers and the rule in its record."""
 
     def trainer(self, index: int) -> Probe:
         return Judged(index, self.samples[index], self.bad_rounds[index])
 
 
-def judged(drawn: DrawnRun, **changes: object) -> Started:
+def judged(drawn: Scenario, **changes: object) -> Started:
     values = {name: getattr(drawn, name) for name in drawn.__dataclass_fields__}
-    return JudgedRun(**{**values, "rounds": ROUNDS, "early_stopping": RULE, **changes}).start()  # type: ignore[arg-type]
+    return start(JudgedRun(**{**values, "rounds": ROUNDS, "early_stopping": RULE, **changes}))  # type: ignore[arg-type]
 
 
 def decided(swarm: SimulatedSwarm) -> tuple[int, str]:
@@ -80,7 +84,7 @@ def check_end(started: Started) -> None:
 
 @pytest.mark.parametrize("seed", range(16))
 def test_under_faults_every_peer_comes_to_the_same_early_end(seed: int) -> None:
-    drawn = DrawnRun.of(seed)
+    drawn = draw(seed, WIDE)
     started = judged(drawn, wishes=tuple(wish for wish in drawn.wishes if "kick" not in wish[1])).run(UNTIL_S)
     check(started)
     if started.finished:
@@ -88,7 +92,7 @@ def test_under_faults_every_peer_comes_to_the_same_early_end(seed: int) -> None:
 
 
 def test_a_new_coordinator_and_a_power_cut_of_everything_forget_neither_best_nor_patience() -> None:
-    started = judged(replace(quiet(4).drawn, faults=FaultPlan(())))
+    started = judged(replace(quiet(4).scenario, faults=FaultPlan(())))
     swarm = started.swarm
     until_round(started, 3, "committed")
     leader = next(peer for peer, life in swarm.current.items() if life.driver.machine.view.leading)
@@ -108,7 +112,7 @@ def test_a_new_coordinator_and_a_power_cut_of_everything_forget_neither_best_nor
 
 
 def test_every_peer_of_a_quiet_swarm_marks_the_best_round_on_its_disk() -> None:
-    started = judged(quiet(4).drawn).run(UNTIL_S)
+    started = judged(quiet(4).scenario).run(UNTIL_S)
     check_end(started)
     number, _ = decided(started.swarm)
     marks = {(kept.round, kept.model) for life in started.swarm.current.values() if (kept := started.swarm.disk_of(life).best)}

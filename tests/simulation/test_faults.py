@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from pyfl.simulation.drawing import WIDE, draw
+from pyfl.simulation.invariants import check
+from pyfl.simulation.playing import start
 from tests.simulation.chosen_seeds import chosen_seeds, needs_chosen_seeds
-from tests.simulation.drawn import DrawnRun
-from tests.simulation.invariants import check
 
 BLOCK = 20
 BLOCKS = 54
@@ -17,9 +18,9 @@ SOAK_BLOCKS = 20_000 // BLOCK
 
 
 def keeps_its_promises(seed: int) -> None:
-    drawn = DrawnRun.of(seed)
+    drawn = draw(seed, WIDE)
     try:
-        check(drawn.start().run())
+        check(start(drawn).run())
     except Exception as error:
         error.add_note(f"\n{drawn}\n\nto play it again: PYFL_SEEDS={seed} pytest tests/simulation/test_faults.py -k choice")
         raise

@@ -8,11 +8,13 @@ from pyfl import events
 from pyfl.aggregation import fedadam, fedavg
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.rounds.driver import Driver
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import Started, start
+from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import chain, rotated, tree
 from tests.simulation import hostile
-from tests.simulation.drawn import DrawnRun, Started
 from tests.simulation.hostile import HOSTILE
-from tests.simulation.invariants import check, committed
 
 LIAR = 3
 
@@ -20,12 +22,12 @@ LIAR = 3
 def run_with(liar: type[Driver], seed: int) -> Started:
     """Five peers, of which one lies and one joins late, with a restart, so that models are pulled from the liar too."""
     nothing: frozenset[int] = frozenset()
-    started = DrawnRun(
+    scenario = Scenario(
         seed=seed, peers=6, late=(4.0,), strategy=(fedavg(), fedadam())[seed % 2], tiers=(rotated(2), tree(2), chain())[seed % 3],
         min_contributors=0, samples=(1, 2, 3, 4, 5, 6), bad_rounds=(nothing,) * 6, straggler=-1, loss=0.0,
         faults=FaultPlan.parse("at 6.0 wipe peer-2 after 1.0\nat 9.0 kill peer-4"), rounds=8, drivers={LIAR: liar},
-    ).start()  # fmt: skip
-    return started.run()
+    )  # fmt: skip
+    return start(scenario).run()
 
 
 def says(started: Started) -> list[str]:

@@ -10,20 +10,22 @@ from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.rounds.machine import REFUSED
 from pyfl.rounds.records import ControlRecord
 from pyfl.simulation import SimulatedSwarm
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import UNTIL_S, Started, start
+from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import rotated
-from tests.simulation.drawn import UNTIL_S, DrawnRun, Started
-from tests.simulation.invariants import check, committed
 
 
 def quiet(peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset()) -> Started:
     """A swarm under FedAdam that nothing befalls by itself."""
     nothing: frozenset[int] = frozenset()
-    drawn = DrawnRun(
+    drawn = Scenario(
         seed=7, peers=peers, late=(1e6,) * late, strategy=fedadam(), tiers=rotated(2), min_contributors=min_contributors,
         samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=-1, loss=0.0, faults=FaultPlan(()),
         rounds=rounds, stay=stay,
     )  # fmt: skip
-    return drawn.start()
+    return start(drawn)
 
 
 def until(started: Started, condition: Callable[[], bool]) -> None:

@@ -22,12 +22,17 @@ from pyfl.rounds.actions import Action, Finish, Place, PostSend
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.machine import STOPPED, Input
 from pyfl.simulation import SimulatedPeer, SimulatedSwarm
+from pyfl.simulation.drawing import WIDE, draw
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.operator import say
+from pyfl.simulation.playing import Started, start
+from pyfl.simulation.probe import STRIDE, Probe
+from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import chain, rotated, star
 from pyfl.training.trainer import Flat, RoundInfo, TrainOutcome
 from tests.simulation import hostile
 from tests.simulation.chosen_seeds import chosen_seeds, needs_chosen_seeds
-from tests.simulation.drawn import STRIDE, DrawnRun, Probe, Started, say
-from tests.simulation.invariants import check, committed
 
 NUMBERS = 100  # 400 limbs, in 25 segments
 HUGE = 2**64 - 2**40  # its limbs are all but full
@@ -69,16 +74,16 @@ class Preparing(Probe):
         return super().train(base, out, info, stop)
 
 
-class PreparedRun(DrawnRun):
+class PreparedRun(Scenario):
     """A drawn run that asks for statistics."""
 
     def trainer(self, index: int) -> Probe:
         return Preparing(index, self.samples[index], self.bad_rounds[index])
 
 
-def prepared(drawn: DrawnRun, kind: type[DrawnRun] = PreparedRun, **changes: object) -> Started:
+def prepared(drawn: Scenario, kind: type[Scenario] = PreparedRun, **changes: object) -> Started:
     values = {name: getattr(drawn, name) for name in drawn.__dataclass_fields__}
-    return kind(**{**values, **changes}).start()  # type: ignore[arg-type]
+    return start(kind(**{**values, **changes}))  # type: ignore[arg-type]
 
 
 def quiet(seed: int = 0, **changes: object) -> Started:
@@ -90,7 +95,7 @@ def quiet(seed: int = 0, **changes: object) -> Started:
         "min_contributors": 0, "samples": (1, 2, 3, 4, 5, 6), "bad_rounds": (nothing,) * 6, "straggler": -1, "loss": 0.0,
         "faults": FaultPlan(()),
     }  # fmt: skip
-    return prepared(DrawnRun.of(seed), PreparedRun, **{**run, **changes})
+    return prepared(draw(seed, WIDE), PreparedRun, **{**run, **changes})
 
 
 def expected(swarm: SimulatedSwarm) -> NDArray[np.int64]:
@@ -122,7 +127,7 @@ def check_prepared(started: Started, liars: frozenset[int] = frozenset()) -> Non
 
 def plays(seed: int) -> None:
     """A drawn run whose faults all fall into its first seconds."""
-    drawn = DrawnRun.of(seed)
+    drawn = draw(seed, WIDE)
     present = [f"peer-{i}" for i in range(drawn.peers - len(drawn.late))]
     faults = FaultPlan.random(seed, present, 4.0)
     try:
@@ -233,7 +238,7 @@ def test_a_peer_whose_data_does_not_suit_a_statistic_leaves_and_the_others_go_on
         def trainer(self, index: int) -> Probe:
             return Preparing(index, 1, frozenset(), data=-1 if index == 3 else index)
 
-    started = prepared(quiet().drawn, Unsuited).run()
+    started = prepared(quiet().scenario, Unsuited).run()
     ends = {started.swarm.index_of(peer): life.driver.exit for peer, life in started.swarm.current.items()}
     assert ends[3] is not None
     assert (ends[3].code, ends[3].why) == (5, "Statistic 'whose' of this peer's data: peer -1 does not exist")
@@ -246,7 +251,7 @@ def test_a_peer_that_would_prepare_something_else_is_refused_as_differing() -> N
         def trainer(self, index: int) -> Probe:
             return Probe(index) if index == 4 else Preparing(index, 1, frozenset(), length=NUMBERS + (index == 3))
 
-    started = prepared(quiet().drawn, Other, peers=5, late=(8.0, 8.0)).run()
+    started = prepared(quiet().scenario, Other, peers=5, late=(8.0, 8.0)).run()
     ends = {started.swarm.index_of(peer): life.driver.exit for peer, life in started.swarm.current.items()}
     for index, here in ((3, "Whose(length=101) of 101 numbers"), (4, "none")):
         end = ends[index]

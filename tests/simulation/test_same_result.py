@@ -9,9 +9,11 @@ import pytest
 
 from pyfl.aggregation import Strategy, fedadam, fedavg, fedavgm
 from pyfl.overlay.simulated.faults import FaultPlan
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import Started, start
+from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import chain, direct, rotated, star, tree
-from tests.simulation.drawn import DrawnRun, Started
-from tests.simulation.invariants import check, committed
 
 PEERS = 5
 SHAPES = (rotated(2), rotated(4), tree(2), star(), chain(), direct())
@@ -21,10 +23,11 @@ Story = tuple[tuple[object, ...], ...]
 
 def run(seed: int, strategy: Strategy, ill: str) -> Started:
     nothing: frozenset[int] = frozenset()
-    started = DrawnRun(
+    scenario = Scenario(
         seed=seed, peers=PEERS, late=(), strategy=strategy, tiers=SHAPES[seed % len(SHAPES)], min_contributors=0,
         samples=(1, 2, 3, 4, 5), bad_rounds=(nothing,) * PEERS, straggler=-1, loss=0.0, faults=FaultPlan(()), rounds=4,
-    ).start()  # fmt: skip
+    )  # fmt: skip
+    started = start(scenario)
     network, swarm = started.swarm.network, started.swarm
 
     def reducing() -> bool:
@@ -54,7 +57,7 @@ def test_the_same_contributors_make_the_same_model_whatever_befell_the_round(str
             who = tuple(sorted(started.swarm.index_of(peer) for peer in record.contributors))
             story = (*story, (who, record.total_samples, record.exponents, record.ratio_bits))
             digests[story].add((record.model, record.state))
-            ways[story].add((str(started.drawn.tiers), record.epoch))
+            ways[story].add((str(started.scenario.tiers), record.epoch))
     different = [story for story, found in digests.items() if len(found) > 1]
     assert not different, f"I4: the same contributors made different models: {different}"
     compared = [found for story, found in ways.items() if len(story) > 1 and len(found) > 1]

@@ -6,8 +6,8 @@ import pytest
 
 from pyfl import events
 from pyfl.rounds.records import ControlRecord
-from tests.simulation.drawn import Started
-from tests.simulation.invariants import committed
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import Started
 from tests.simulation.test_membership import finish, id_of, quiet, until
 
 ROUNDS = 3

@@ -46,7 +46,7 @@ class _Pipe:
 class Mail:
     """All pipes. A message to a stopped or cut-off peer is held; when the connection breaks, what it held is lost."""
 
-    __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "link_down", "loss")
+    __slots__ = ("_links", "_options", "_pipes", "_processes", "_rng", "_scheduler", "duplicates", "link_down", "loss", "out_of_order")
 
     def __init__(self, scheduler: Scheduler, links: Links, options: NetworkOptions, processes: dict[int, Process]) -> None:
         self._scheduler = scheduler
@@ -56,6 +56,7 @@ class Mail:
         self._processes = processes
         self._pipes: dict[tuple[int, int], _Pipe] = {}
         self.loss = options.message_loss
+        self.duplicates = self.out_of_order = 0.0
         self.link_down: Callable[[int, int], None] = _ignore
 
     def send(self, process: Process, number: int | None, peer: str, tag: bytes, payload: bytes) -> None:
@@ -74,13 +75,19 @@ class Mail:
         process.counters["bytes_sent"] += len(payload)
         if self.loss > 0.0 and self._rng.random() < self.loss:
             return
-        pipe.waiting += 1
-        self._carry(pipe, process, number, Message(process.peer, bytes(tag), bytes(payload)))
+        message = Message(process.peer, bytes(tag), bytes(payload))
+        self._carry(pipe, process, number, message)
+        if self.duplicates > 0.0 and self._rng.random() < self.duplicates:
+            self._carry(pipe, process, number, message)
 
     def _carry(self, pipe: _Pipe, life: Process, receiver: int, message: Message) -> None:
+        pipe.waiting += 1
         now = self._scheduler.now
-        when_s = max(now + self._links.delay(life.number, receiver), pipe.last_s)
-        pipe.last_s = when_s
+        when_s = now + self._links.delay(life.number, receiver)
+        if self.out_of_order > 0.0 and self._rng.random() < self.out_of_order:
+            when_s += self._rng.uniform(*self._options.late_s)  # those behind it overtake it
+        else:
+            when_s = pipe.last_s = max(when_s, pipe.last_s)
         call = partial(self._arrive, pipe, pipe.generation, life, self._processes[receiver], message)
         self._scheduler.schedule(when_s - now, call)
 
@@ -106,7 +113,7 @@ class Mail:
     def _passes(self, life: Process, process: Process) -> bool:
         # A peer's first message follows its peer_up.
         known = process.met.get(life.number) is life
-        return known and process.running and self._links.open(life.number, process.number)
+        return known and process.running and self._links.passes(life.number, process.number)
 
     def _hand(self, pipe: _Pipe, process: Process, message: Message) -> None:
         pipe.waiting -= 1

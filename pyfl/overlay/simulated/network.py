@@ -18,10 +18,13 @@ from .peer import SimulatedOverlay
 from .process import Process, State
 from .raft import Disk
 from .scheduler import Scheduler, Timer
+from .steps import Steps
 from .transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .faults import Fault
 
 __all__ = ["SimulatedNetwork"]
 
@@ -33,12 +36,13 @@ class SimulatedNetwork:
 
     Peers are named by their overlay, id or name. `on_started(overlay)` is called with each restarted peer's new
     overlay, `on_ended(overlay)` when a process ends, so that a test can attach and detach what runs on it.
-    `fault_log` tells what was done to the network and when.
+    `fault_log` tells what was done to the network and when; `ailments(process, fault)` is called for what befalls
+    the program of a peer rather than its network.
     """
 
     __slots__ = (
-        "_disks", "_names", "_numbers", "_overlays", "_processes", "_resume_calls", "_scheduler", "fault_log",
-        "ledger", "links", "mail", "membership", "on_ended", "on_started", "options", "transfers",
+        "_disks", "_names", "_numbers", "_overlays", "_processes", "_resume_calls", "_scheduler", "ailments", "fault_log",
+        "ledger", "links", "mail", "membership", "on_ended", "on_started", "options", "returning", "steps", "transfers",
     )  # fmt: skip
 
     def __init__(self, seed: int, *, options: NetworkOptions | None = None) -> None:
@@ -51,6 +55,9 @@ class SimulatedNetwork:
         self._disks = 0
         self._resume_calls: dict[Process, list[Callable[[], None]]] = {}
         self.fault_log: list[tuple[float, str]] = []
+        self.steps = Steps()
+        self.returning: set[str] = set()  # peers that lost power and get it back
+        self.ailments: Callable[[Process, Fault], None] = _healthy
         self.on_started: Callable[[SimulatedOverlay], None] | None = None
         self.on_ended: Callable[[SimulatedOverlay], None] | None = None
         parts = (self._scheduler, Links(self._scheduler, self.options), self.options, self._processes)
@@ -116,7 +123,7 @@ class SimulatedNetwork:
         disk.number, disk.peer = number, peer
         self._numbers[peer] = number
         self._names[name] = number
-        overlay = self._start(Process(self._scheduler, number, info, disk), mesh=join or found)
+        overlay = self._start(Process(self._scheduler, self.steps, number, info, disk), mesh=join or found)
         if found:
             self.ledger.raft.bootstrap(overlay.process)
         return overlay
@@ -261,7 +268,7 @@ class SimulatedNetwork:
         self._note(f"restart {old.name} {'with' if keep_disk else 'without'} disk")
         info = PeerInfo(old.peer, old.name, old.address, old.info.labels)
         disk = old.disk if keep_disk else self._new_disk(old.number, old.peer)
-        process = Process(self._scheduler, old.number, info, disk)
+        process = Process(self._scheduler, self.steps, old.number, info, disk)
         self._processes[process.number] = process
         overlay = self._start(process, mesh=old.meshed)
         if self.on_started is not None:
@@ -292,6 +299,27 @@ class SimulatedNetwork:
             if not self.links.open(a, b):
                 self.mail.link_cut(a, b)
         self._topology_changed()
+
+    def partition_one_way(self, senders: Iterable[Who], receivers: Iterable[Who]) -> None:
+        """Nothing passes from `senders` to `receivers`: small messages still pass the other way, what needs an answer does not."""
+        here, there = [self.process_of(who) for who in senders], [self.process_of(who) for who in receivers]
+        self._note(f"nothing passes from {' '.join(p.name for p in here)} to {' '.join(p.name for p in there)}")
+        self.links.cut_one_way([process.number for process in here], [process.number for process in there])
+        for one in here:
+            for two in there:
+                self.mail.link_cut(one.number, two.number)
+        self._topology_changed()
+
+    def slow_link(self, a: Who, b: Who, extra_s: float) -> None:
+        """Whatever passes between two peers takes so much longer; 0 ends it."""
+        one, two = self.process_of(a), self.process_of(b)
+        self._note(f"slow {one.name} {two.name} {extra_s:g} s")
+        self.links.slow(one.number, two.number, extra_s)
+
+    def disorder_messages(self, *, duplicates: float = 0.0, out_of_order: float = 0.0) -> None:
+        """From now on each message comes twice, or late, with these probabilities."""
+        self._note(f"duplicates {duplicates:g}, out of order {out_of_order:g}")
+        self.mail.duplicates, self.mail.out_of_order = duplicates, out_of_order
 
     def heal(self, a: Who | None = None, b: Who | None = None) -> None:
         """Mend one link, or, without arguments, every cut and partition."""
@@ -384,3 +412,7 @@ class SimulatedNetwork:
 
     def _note(self, what: str) -> None:
         self.fault_log.append((self._scheduler.now, what))
+
+
+def _healthy(_process: Process, fault: Fault) -> None:
+    raise ValueError(f"nothing runs on this network that could have {fault.kind!r}; use a simulated swarm")

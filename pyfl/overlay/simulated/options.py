@@ -24,6 +24,8 @@ class NetworkOptions:
     stall_probability: float = 0.004
     """Of a message or transfer to be held up by `stall_s`."""
     stall_s: tuple[float, float] = (0.2, 4.0)
+    late_s: tuple[float, float] = (0.01, 1.0)
+    """How much later a message comes that others overtake; see `SimulatedNetwork.disorder_messages`."""
     message_loss: float = 0.0
     """Probability of a message to vanish; see `SimulatedNetwork.drop_messages`."""
     found_s: tuple[float, float] = (0.005, 0.3)

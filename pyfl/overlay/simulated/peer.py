@@ -73,6 +73,11 @@ class SimulatedOverlay:
     def on_event(self, call: Callable[[Event], None] | None) -> None:
         self.process.on_event = call
 
+    @property
+    def now(self) -> float:
+        """The network's virtual time in seconds."""
+        return self._network.now
+
     def schedule(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """A timer of this process: it never fires after its death, and only after the resume while stopped."""
         return self._network.schedule(delay_s, partial(self._fire, call))
@@ -80,7 +85,7 @@ class SimulatedOverlay:
     def _fire(self, call: Callable[[], None]) -> None:
         state = self.process.state
         if state is State.RUNNING and not self._closing:
-            call()
+            self.process.run(call)
         elif state is State.STOPPED:
             self._network.when_resumed(self.process, call)
 
@@ -121,15 +126,25 @@ class SimulatedOverlay:
 
     def message(self, peer: str, tag: bytes, payload: bytes) -> None:
         """Send a small message. Raises `NoSuchPeer`, `OverlayFull`, `OverlayArgument`."""
-        self._network.mail.send(self._live(), self._network.number_of(peer), peer, tag, payload)
+        process, network = self._live(), self._network
+        network.steps.before(process, "message")
+        network.mail.send(process, network.number_of(peer), peer, tag, payload)
+        network.steps.after(process, "message")
 
     def send(self, peer: str, tag: bytes, buffer: memoryview, timeout_s: float = 0.0) -> int:
         """Post a bulk send. Raises `NoSuchPeer`, `OverlayFull`, `OverlayArgument`."""
-        return self._network.post(self._live(), peer, tag, buffer, timeout_s, sending=True)
+        return self._post(peer, tag, buffer, timeout_s, sending=True)
 
     def receive(self, peer: str, tag: bytes, buffer: memoryview, timeout_s: float = 0.0) -> int:
         """Post a bulk receive of exactly the buffer's size; otherwise as `send`."""
-        return self._network.post(self._live(), peer, tag, buffer, timeout_s, sending=False)
+        return self._post(peer, tag, buffer, timeout_s, sending=False)
+
+    def _post(self, peer: str, tag: bytes, buffer: memoryview, timeout_s: float, *, sending: bool) -> int:
+        process, steps = self._live(), self._network.steps
+        steps.before(process, "transfer")
+        transfer = self._network.post(process, peer, tag, buffer, timeout_s, sending=sending)
+        steps.after(process, "transfer")
+        return transfer
 
     def cancel(self, transfer: int) -> bool:
         """End a transfer; False if it had ended already."""
@@ -137,7 +152,11 @@ class SimulatedOverlay:
 
     def write(self, writes: Sequence[Write]) -> int:
         """Compare and set records, all or none; ends in `WriteDone`."""
-        return self._network.ledger.write(self._live(), writes)
+        process, steps = self._live(), self._network.steps
+        steps.before(process, "write")
+        request = self._network.ledger.write(process, writes)
+        steps.after(process, "write")
+        return request
 
     def barrier(self) -> int:
         """Leader only; ends in `BarrierDone`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import zlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyfl.overlay.protocol import (
@@ -31,11 +32,14 @@ from pyfl.overlay.protocol import (
     WriteDone,
 )
 
+from .steps import Crashed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .raft import Disk
     from .scheduler import Scheduler, Timer
+    from .steps import Steps
     from .transfers import Post
 
 __all__ = ["Process", "State"]
@@ -63,6 +67,7 @@ class Process:
         "_draining",
         "_on_event",
         "_scheduler",
+        "_steps",
         "address",
         "applied",
         "contact_lost",
@@ -93,8 +98,9 @@ class Process:
         "view",
     )
 
-    def __init__(self, scheduler: Scheduler, number: int, info: PeerInfo, disk: Disk) -> None:
+    def __init__(self, scheduler: Scheduler, steps: Steps, number: int, info: PeerInfo, disk: Disk) -> None:
         self._scheduler = scheduler
+        self._steps = steps
         self.number = number
         self.peer = info.peer
         self.name = info.name
@@ -145,6 +151,19 @@ class Process:
         self.running = state is State.RUNNING
 
     @property
+    def ended(self) -> bool:
+        """It will never run again."""
+        return self.state is State.ENDED
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Run this process's own code, which may end in the middle of it."""
+        try:
+            call()
+        except Crashed:
+            if not self.ended:
+                raise
+
+    @property
     def on_event(self) -> Callable[[Event], None] | None:
         """Called with each event at its virtual time; None queues them for `next_event`."""
         return self._on_event
@@ -193,7 +212,12 @@ class Process:
         elif isinstance(event, Record):
             content = event.index
         self._scheduler.mix(self.number * 64 + _KIND_NUMBER[type(event)], content)
-        if self._on_event is not None:
-            self._on_event(event)
-        else:
+        if self._on_event is None:
             self.queue.append(event)
+        else:
+            self.run(partial(self._handle, self._on_event, event))
+
+    def _handle(self, call: Callable[[Event], None], event: Event) -> None:
+        self._steps.before(self, "event")
+        call(event)
+        self._steps.after(self, "event")

@@ -1,0 +1,105 @@
+"""A scenario under way: its swarm in virtual time, until it ends, stands still or turns into a hot loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from pyfl.overlay.simulated import NetworkOptions, SimulatedOverlay
+from pyfl.rounds.driver import Driver
+from pyfl.rounds.records import Deadlines
+from pyfl.simulation.operator import say
+from pyfl.simulation.probe import SEGMENT_BYTES, Probe
+from pyfl.simulation.scenario import Scenario
+from pyfl.simulation.swarm import SimulatedPeer, SimulatedSwarm
+from pyfl.training.trainer import FlatTrainer
+from pyfl.wire import segments
+
+__all__ = ["UNTIL_S", "Livelock", "Started", "play", "start"]
+
+UNTIL_S = 400.0
+EVENTS_AT_ONCE = 20_000  # no honest run has so many at the same virtual moment; a hot loop has
+EVENTS_IN_ALL = 2_000_000
+STRAGGLER_S = 8.0
+
+DEADLINES = Deadlines(train_floor_s=5, train_ceiling_s=60, reduce_floor_s=20, reduce_ceiling_s=60)
+
+
+class Livelock(AssertionError):
+    """Events go on without time going on, or without an end."""
+
+
+class _Swarm(SimulatedSwarm):
+    """A scenario's peers: one that is slow at everything it computes, probes that grind, and drivers of choice."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        super().__init__(
+            scenario.seed, scenario.peers, scenario.trainer, rounds=scenario.rounds, strategy=scenario.strategy, tiers=scenario.tiers,
+            min_contributors=scenario.min_contributors, deadlines=DEADLINES, late=len(scenario.late),
+            options=NetworkOptions(message_loss=scenario.loss), stay=scenario.stay, early_stopping=scenario.early_stopping,
+            scratch=scenario.scratch,
+        )  # fmt: skip
+
+    def begin(self, index: int) -> None:
+        """A late peer comes."""
+        self.start_peer(index)
+
+    def driver_type(self, index: int) -> type[Driver]:
+        """The honest one, unless the scenario says otherwise."""
+        return self._scenario.drivers.get(index, Driver)
+
+    def trainer_of(self, peer: SimulatedPeer) -> FlatTrainer:
+        """As always, but its training may be made to go on."""
+        trainer = super().trainer_of(peer)
+        if isinstance(trainer, Probe):
+            trainer.grinds = lambda: self.network.now < peer.ailments.grinds_until_s
+        return trainer
+
+    def work_time(self, overlay: SimulatedOverlay) -> float:
+        """8 s for the straggler."""
+        slow = self.index_of(overlay.me) == self._scenario.straggler
+        return STRAGGLER_S if slow else super().work_time(overlay)
+
+
+@dataclass
+class Started:
+    """A run under way."""
+
+    scenario: Scenario
+    swarm: SimulatedSwarm
+    finished: bool = False
+    events: int = 0
+    _at_once: int = field(default=0, repr=False)
+    _moment: float = field(default=-1.0, repr=False)
+
+    def run(self, until_s: float = UNTIL_S) -> Started:
+        """Run to the end or to `until_s`; raises `Livelock` when events pile up."""
+        self.finished = self.swarm.network.run(until=until_s, stop=self._stop)
+        return self
+
+    def _stop(self) -> bool:
+        network = self.swarm.network
+        self.events += 1
+        self._at_once = self._at_once + 1 if network.now == self._moment else 0
+        self._moment = network.now
+        if self._at_once > EVENTS_AT_ONCE or self.events > EVENTS_IN_ALL:
+            raise Livelock(f"I5: {self.events} events by {network.now:.3f} s, {self._at_once} of them at that moment")
+        return self.swarm.all_done()
+
+
+def start(scenario: Scenario) -> Started:
+    """Begin a run; nothing has happened yet. Segments must be small meanwhile: `segments.smallest`."""
+    swarm = _Swarm(scenario)
+    scenario.faults.apply(swarm.network)
+    for number, at in enumerate(scenario.late, start=scenario.peers - len(scenario.late)):
+        swarm.network.schedule(at, partial(swarm.begin, number))
+    for at, wish in scenario.wishes:
+        swarm.network.schedule(at, partial(say, swarm, wish))
+    return Started(scenario, swarm)
+
+
+def play(scenario: Scenario) -> Started:
+    """Run a scenario to its end, with segments as small as it wants them."""
+    with segments.smallest(SEGMENT_BYTES):
+        return start(scenario).run()

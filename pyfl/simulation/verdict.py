@@ -1,0 +1,57 @@
+"""One seed or scenario played and judged: what it broke, if anything, and what it took."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import committed
+from pyfl.simulation.playing import play
+from pyfl.simulation.probe import SEGMENT_BYTES
+from pyfl.simulation.scenario import Scenario
+from pyfl.wire import segments
+
+__all__ = ["Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`violation`: empty, or what is wrong, beginning with the invariant or the error's name."""
+
+    seed: int
+    violation: str = ""
+    rounds: int = 0
+    finished: bool = False
+    virtual_s: float = 0.0
+    events: int = 0
+    seconds: float = 0.0
+    struck: dict[str, int] = field(default_factory=dict[str, int])
+    """Faults that struck, by what they were."""
+
+    @property
+    def rule(self) -> str:
+        """What was broken, without the particulars: two runs that break the same rule tell the same story."""
+        return self.violation.partition(":")[0]
+
+
+def judge(scenario: Scenario) -> Verdict:
+    """Play and check. Whatever is raised is a violation: the product must not fail either."""
+    began = time.perf_counter()
+    violation, started = "", None
+    with segments.smallest(SEGMENT_BYTES):
+        try:
+            started = play(scenario)
+            check(started)
+        except AssertionError as error:
+            violation = str(error) or "an assertion without words"
+        except Exception as error:  # noqa: BLE001 - the finding of this tool
+            violation = f"{type(error).__name__}: {error}"
+        rounds = len(committed(started.swarm)) if started and not violation else 0
+    seconds = time.perf_counter() - began
+    if started is None:
+        return Verdict(scenario.seed, violation, seconds=seconds)
+    network = started.swarm.network
+    struck = Counter(what.split()[0] for _, what in network.fault_log if not what.startswith("skipped"))
+    return Verdict(scenario.seed, violation, rounds, started.finished, network.now, started.events, seconds, dict(struck))
