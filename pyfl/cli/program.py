@@ -21,6 +21,7 @@ from pyfl.cli.operate import kick, leave, pause, resume, stop
 from pyfl.cli.peer import peer
 from pyfl.cli.predict import predict
 from pyfl.cli.recover import recover
+from pyfl.cli.simulate import simulate
 from pyfl.cli.token import token
 from pyfl.cli.typed_errors import reported
 from pyfl.cli.watch import watch
@@ -41,7 +42,7 @@ _PANELS: dict[str, list[Callable[..., None]]] = {
     WATCH: [dashboard, watch, status, peers, rounds, events],
     OPERATE: [pause, resume, kick, leave, stop, recover],
     USE: [predict, export],
-    MEASURE: [chaos],
+    MEASURE: [chaos, simulate],
 }
 for panel, commands in _PANELS.items():
     for command in commands:

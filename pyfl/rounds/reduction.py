@@ -1,7 +1,8 @@
 """One member's part in one reduce: which segment to fill, receive, add, send up, send down and finish, and when.
 
 Pure: transfers that ended go in, actions come out. Memory beside the result is `scratch` segments. Receives for partials are posted in
-ascending order of (segment, child), so the lowest unfinished segment has buffers everywhere and the swarm cannot deadlock.
+ascending order of (segment, child), and so are leaves sent; what was added up is sent at once. So the lowest unfinished segment has
+buffers everywhere, nobody keeps it back, and the swarm cannot deadlock.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Reduction:
         self._partials = deque((index, child) for index, segment in enumerate(self._segments) for child in segment.partials)
         self._leaves = deque(index for index, segment in enumerate(self._segments) if not segment.partials and segment.contributes)
         self._rising = 0
+        self._ahead = SENDS_AHEAD if scratch > 2 else scratch  # with hardly any memory as little is under way
         self._failed: set[str] = set()
 
     @property
@@ -98,7 +100,7 @@ class Reduction:
         self.progress += 1
         index, segment = transfer.tag.segment, self._segments[transfer.tag.segment]
         if transfer.tag.kind == "u" and transfer.sending:
-            self._rising -= 1
+            self._rising -= not segment.partials
             return [self._await_result(index), *self._advance()]
         if transfer.tag.kind == "u":
             return [Add(index, transfer.place.scratch, transfer.peer, segment.partials[transfer.peer])]
@@ -124,8 +126,9 @@ class Reduction:
                 actions.append(Fill(index))
             place = Place("scratch", index, self._vector, self._free.popleft())
             actions.append(PostReceive(child, self._tag("u", index), place))
-        while self._leaves and self._rising < SENDS_AHEAD:
+        while self._leaves and self._rising < self._ahead:
             index = self._leaves.popleft()
+            self._rising += self._segments[index].parent is not None
             actions.append(Fill(index))
             actions.extend(self._ascend(index))
         return actions
@@ -135,7 +138,6 @@ class Reduction:
         parent = self._segments[index].parent
         if parent is None:
             return self._descend(index)
-        self._rising += 1
         return [PostSend(parent, self._tag("u", index), Place("result", index, self._vector))]
 
     def _await_result(self, index: int) -> Action:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.errors import CheckpointError
+from pyfl.rounds.buffers import Buffers
+from pyfl.wire import digests
 
 __all__ = ["SimulatedCheckpoints"]
 
@@ -28,9 +30,11 @@ class SimulatedCheckpoints(CheckpointStore):
         """Told `before` and `after` a result is staged."""
 
     def stage(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
-        """Keep an uncommitted result."""
+        """Keep an uncommitted result. False if memory has moved on meanwhile, as below."""
         self._check_room()
         self.staging("before")
+        if not _is(saved, model, state):
+            return False
         self._staged = _copy(saved, model, state)
         self.staging("after")
         return True
@@ -38,7 +42,13 @@ class SimulatedCheckpoints(CheckpointStore):
     def commit(self, saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
         """Keep a committed model."""
         self._check_room()
-        self._committed = _copy(saved, model, state)
+        staged = self._staged
+        if staged and (staged[0].model, staged[0].state) == (saved.model, saved.state):
+            self._committed = saved, staged[1], staged[2]
+        elif _is(saved, model, state):
+            self._committed = _copy(saved, model, state)
+        else:
+            return False
         if self._staged and self._staged[0].round <= saved.round:
             self._staged = None
         return True
@@ -59,6 +69,11 @@ class SimulatedCheckpoints(CheckpointStore):
     def _check_room(self) -> None:
         if self.full:
             raise CheckpointError("The simulated disk is full (ENOSPC). Expected room for a checkpoint; make room.")
+
+
+def _is(saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
+    """Whether this still is what it was to be saved as: a slow worker may come when the driver has gone on."""
+    return Buffers.digest_of([digests.of_vector(model), *(digests.of_vector(v) for v in state)]) == (saved.model, saved.state)
 
 
 def _copy(saved: Saved, model: Flat, state: Sequence[Flat]) -> Model:

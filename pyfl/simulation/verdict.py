@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 from pyfl.simulation.invariants import check
@@ -28,7 +27,7 @@ class Verdict:
     events: int = 0
     seconds: float = 0.0
     struck: dict[str, int] = field(default_factory=dict[str, int])
-    """Faults that struck, by what they were."""
+    """Faults that struck, by kind; those that were skipped are not in it."""
 
     @property
     def rule(self) -> str:
@@ -53,5 +52,4 @@ def judge(scenario: Scenario) -> Verdict:
     if started is None:
         return Verdict(scenario.seed, violation, seconds=seconds)
     network = started.swarm.network
-    struck = Counter(what.split()[0] for _, what in network.fault_log if not what.startswith("skipped"))
-    return Verdict(scenario.seed, violation, rounds, started.finished, network.now, started.events, seconds, dict(struck))
+    return Verdict(scenario.seed, violation, rounds, started.finished, network.now, started.events, seconds, dict(network.struck))

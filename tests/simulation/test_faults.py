@@ -1,45 +1,32 @@
-"""Swarms under random faults keep I1 to I6, whatever the seed. A seed that fails prints its run.
-
-`PYFL_SEEDS=1234` or `PYFL_SEEDS=1000-2000` plays seeds of choice; `make soak` plays 20,000.
-"""
+"""Swarms under random faults keep I1 to I6, whatever the seed. A seed that fails says how to play it again and shrink it."""
 
 from __future__ import annotations
 
 import pytest
 
-from pyfl.simulation.drawing import WIDE, draw
-from pyfl.simulation.invariants import check
-from pyfl.simulation.playing import start
-from tests.simulation.chosen_seeds import chosen_seeds, needs_chosen_seeds
+from pyfl.simulation.drawing import STANDARD, WIDE, Size, draw
+from pyfl.simulation.verdict import judge
 
 BLOCK = 20
-BLOCKS = 54
-SOAK_BLOCKS = 20_000 // BLOCK
+SIZES = {"standard": STANDARD, "wide": WIDE}
+BLOCKS = {"standard": 25, "wide": 40}
+SOAK_BLOCKS = {"standard": 10_000 // BLOCK, "wide": 20_000 // BLOCK}
 
 
-def keeps_its_promises(seed: int) -> None:
-    drawn = draw(seed, WIDE)
-    try:
-        check(start(drawn).run())
-    except Exception as error:
-        error.add_note(f"\n{drawn}\n\nto play it again: PYFL_SEEDS={seed} pytest tests/simulation/test_faults.py -k choice")
-        raise
-
-
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_a_swarm_under_random_faults_keeps_its_promises(block: int) -> None:
+def keeps_its_promises(name: str, size: Size, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        keeps_its_promises(seed)
+        verdict = judge(draw(seed, size))
+        assert not verdict.violation, (
+            f"{verdict.violation}\nplay it: pyfl simulate --size {name} --seeds {seed}..{seed}\n{draw(seed, size)}"
+        )
+
+
+@pytest.mark.parametrize(("name", "block"), [(name, block) for name in SIZES for block in range(BLOCKS[name])])
+def test_a_swarm_under_random_faults_keeps_its_promises(name: str, block: int) -> None:
+    keeps_its_promises(name, SIZES[name], block)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("block", range(BLOCKS, BLOCKS + SOAK_BLOCKS))
-def test_a_swarm_under_very_many_random_faults_keeps_its_promises(block: int) -> None:
-    for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        keeps_its_promises(seed)
-
-
-@needs_chosen_seeds
-def test_seeds_of_choice_keep_their_promises() -> None:
-    for seed in chosen_seeds():
-        keeps_its_promises(seed)
+@pytest.mark.parametrize(("name", "block"), [(name, block) for name in SIZES for block in range(BLOCKS[name], SOAK_BLOCKS[name])])
+def test_a_swarm_under_very_many_random_faults_keeps_its_promises(name: str, block: int) -> None:
+    keeps_its_promises(name, SIZES[name], block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ class SimulatedNetwork:
 
     __slots__ = (
         "_disks", "_names", "_numbers", "_overlays", "_processes", "_resume_calls", "_scheduler", "ailments", "fault_log",
-        "ledger", "links", "mail", "membership", "on_ended", "on_started", "options", "returning", "steps", "transfers",
+        "ledger", "links", "mail", "membership", "on_ended", "on_started", "options", "returning", "steps", "struck", "transfers",
     )  # fmt: skip
 
     def __init__(self, seed: int, *, options: NetworkOptions | None = None) -> None:
@@ -55,6 +56,7 @@ class SimulatedNetwork:
         self._disks = 0
         self._resume_calls: dict[Process, list[Callable[[], None]]] = {}
         self.fault_log: list[tuple[float, str]] = []
+        self.struck: Counter[str] = Counter()  # faults of a plan, by kind
         self.steps = Steps()
         self.returning: set[str] = set()  # peers that lost power and get it back
         self.ailments: Callable[[Process, Fault], None] = _healthy

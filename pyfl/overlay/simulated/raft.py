@@ -239,7 +239,7 @@ class Raft:
         committed = self.committed
         known = min(len(committed), length)
         if known and log[known - 1] is not committed[known - 1]:
-            raise AssertionError(f"the simulated ledger forked at index {known}: a defect of the simulation")
+            raise AssertionError(f"I2: the committee's log forked at index {known}: what was committed there is in no majority's log")
         for index in range(known, length):
             entry = log[index]
             committed.append(entry)

@@ -63,6 +63,7 @@ class Striker:
 
     def _do(self, fault: Fault, processes: list[Process]) -> None:
         network, names = self._network, [process.peer for process in processes]
+        network.struck[fault.kind] += 1
         match fault.kind:
             case "kill" | "restart" | "wipe":
                 network.kill(names[0])
