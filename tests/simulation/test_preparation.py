@@ -93,7 +93,7 @@ def quiet(seed: int = 0, **changes: object) -> Started:
         "seed": seed, "peers": 6, "late": (8.0,),
         "strategy": (fedavg(), fedadam())[seed % 2], "tiers": (rotated(2), chain(), star())[seed % 3],
         "min_contributors": 0, "samples": (1, 2, 3, 4, 5, 6), "bad_rounds": (nothing,) * 6, "straggler": -1, "loss": 0.0,
-        "faults": FaultPlan(()),
+        "faults": FaultPlan(()), "wishes": (),
     }  # fmt: skip
     return prepared(draw(seed, WIDE), PreparedRun, **{**run, **changes})
 
