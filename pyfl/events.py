@@ -92,6 +92,8 @@ class TrainingEnded(msgspec.Struct, frozen=True, tag_field="event", tag="trainin
     loss: float | None
     train_s: float
     finite: bool
+    residual: int = 0
+    """The round whose update, which was not counted in it, is part of this one; 0: none is."""
 
 
 class ReduceStarted(msgspec.Struct, frozen=True, tag_field="event", tag="reduce_started"):
@@ -141,6 +143,8 @@ class RoundCommitted(msgspec.Struct, frozen=True, tag_field="event", tag="round_
     reduce_s: float
     scored: bool = False
     """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
+    residuals: dict[str, int] = {}
+    """Contributors whose update had an older one in it, which its own round had not counted: the round that it was of."""
 
 
 class ModelInstalled(msgspec.Struct, frozen=True, tag_field="event", tag="model_installed"):

@@ -70,6 +70,10 @@ def peer(
             rich_help_panel=RUN,
         ),
     ] = None,
+    residuals: Annotated[
+        bool | None,
+        typer.Option("--residuals/--no-residuals", help="Add an update that was too late to the peer's next.", rich_help_panel=RUN),
+    ] = None,
     seed: Annotated[Count, typer.Option(help="Of the run.", rich_help_panel=RUN)] = None,
     data: Annotated[
         Text, typer.Option(help="The app's data, an .npz with x_train, y_train, x_test, y_test.", metavar="FILE", rich_help_panel=SELF)

@@ -53,6 +53,7 @@ class FederatedCallback(keras.callbacks.Callback):
         min_contributors: int | None = None,
         seed: int | None = None,
         early_stopping: EarlyStopping | str | None = None,
+        residuals: bool | None = None,
         optimizer_state: OptimizerState = "reset",
     ) -> None:
         """`rounds`: of a founder, default as many as fit's epochs hold; a joiner adopts the run's.
@@ -67,7 +68,7 @@ class FederatedCallback(keras.callbacks.Callback):
         self._rounds = rounds
         self._run_arguments: dict[str, Any] = {
             "strategy": strategy, "tiers": tiers, "min_peers": min_peers, "min_contributors": min_contributors, "seed": seed,
-            "early_stopping": early_stopping,
+            "early_stopping": early_stopping, "residuals": residuals,
         }  # fmt: skip
         self._optimizer_state: OptimizerState = optimizer_state
         self.rounds: list[RoundLike] = []

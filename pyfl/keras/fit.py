@@ -51,6 +51,7 @@ def fit(
     min_contributors: int | None = None,
     seed: int | None = None,
     early_stopping: EarlyStopping | str | None = None,
+    residuals: bool | None = None,
     restore_best_weights: bool = False,
     optimizer_state: OptimizerState = "reset",
 ) -> Any:
@@ -80,7 +81,7 @@ def fit(
     followed = _Followed(trainer, hooks, judge, rounds, verbose not in (0, "0"))
     run = peer.begin(
         followed, rounds=rounds, strategy=strategy, tiers=tiers, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
-        early_stopping=early_stopping, keep_best=restore_best_weights, on_round=followed.committed,
+        early_stopping=early_stopping, residuals=residuals, keep_best=restore_best_weights, on_round=followed.committed,
     )  # fmt: skip
     run.work()
     result = run.result()

@@ -137,6 +137,7 @@ class RunningPeer(Protocol):
         min_contributors: int | None = None,
         seed: int | None = None,
         early_stopping: EarlyStopping | str | None = None,
+        residuals: bool | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
         keep_best: bool = False,

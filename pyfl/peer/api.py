@@ -206,6 +206,7 @@ class Peer:
         min_contributors: int | None = None,
         seed: int | None = None,
         early_stopping: EarlyStopping | str | None = None,
+        residuals: bool | None = None,
         on_round: OnRound | None = None,
         on_end: Callable[[], None] | None = None,
         keep_best: bool = False,
@@ -223,7 +224,7 @@ class Peer:
         settings = msgspec.structs.replace(
             self._settings, rounds=rounds, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
             strategy=strategy if isinstance(strategy, str) else None, tiers=tiers if isinstance(tiers, str) else None,
-            early_stopping=early_stopping if isinstance(early_stopping, str) else None,
+            early_stopping=early_stopping if isinstance(early_stopping, str) else None, residuals=residuals,
         )  # fmt: skip
         run = PeerRun(process, worker, cast("FlatTrainer", flat), on_round, keep_best=keep_best)
         plan = RunPlan(
@@ -246,6 +247,7 @@ class Peer:
         min_contributors: int | None = None,
         seed: int | None = None,
         early_stopping: EarlyStopping | str | None = None,
+        residuals: bool | None = None,
         on_round: OnRound | None = None,
     ) -> RunResult:
         """Train with the swarm until its last round, in this thread; the last committed model and the rounds that led to it.
@@ -256,7 +258,7 @@ class Peer:
         """
         run = self.begin(
             trainer, rounds=rounds, strategy=strategy, tiers=tiers, min_peers=min_peers, min_contributors=min_contributors, seed=seed,
-            early_stopping=early_stopping, on_round=on_round,
+            early_stopping=early_stopping, residuals=residuals, on_round=on_round,
         )  # fmt: skip
         run.work()
         return run.result()

@@ -25,6 +25,7 @@ __all__ = ["RunPlan"]
 
 DEFAULT_APP = "digits"
 DEFAULT_ROUNDS = 10
+DEFAULT_RESIDUALS = False
 TRAINER = "trainer"  # the app of runs whose trainer was handed over as an object
 
 
@@ -101,6 +102,7 @@ class RunPlan:
             deadlines=settings.deadlines,
             early_stopping=self._early_stopping,
             prepare=prepare,
+            residuals=settings.residuals if settings.residuals is not None else DEFAULT_RESIDUALS,
         )
 
     def build(self, run: RunRecord) -> FlatTrainer:
@@ -156,6 +158,7 @@ class RunPlan:
             "min-contributors": (settings.min_contributors, run.min_contributors),
             "seed": (settings.seed, run.seed),
             "early-stopping": (self._early_stopping, run.early_stopping),
+            "residuals": (settings.residuals, run.residuals),
         }
         lines = [f"{name} {ours} here, {theirs} there" for name, (ours, theirs) in given.items() if ours is not None and ours != theirs]
         if self._trainer is None and (self._app is None or self._app.name == run.app):

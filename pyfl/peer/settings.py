@@ -41,6 +41,8 @@ class PeerSettings(msgspec.Struct, frozen=True, kw_only=True):
     min_contributors: int | None = None
     early_stopping: str | None = None
     """As `accuracy:patience=5,min_delta=0.001`."""
+    residuals: bool | None = None
+    """An update that its round did not count is added to the peer's next one."""
     seed: int | None = None
     start_from: str | None = None
     """A founder's model 0: a `.keras` file, or a checkpoint's `.safetensors`. Default: the app's fresh model."""

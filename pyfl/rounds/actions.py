@@ -97,12 +97,14 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class StartTraining:
-    """Train from the base model; answered by `Trained`. `deadline_s` seconds from now, 0 for none."""
+    """Train from the base model; answered by `Trained`. `deadline_s` seconds from now, 0 for none. One at a time."""
 
     round: int
     epoch: int
     attempt: int
     deadline_s: float
+    residual: int = 0
+    """The round whose update is to be added to this one's: it is where the last training left it. 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +326,8 @@ class Trained:
     round: int
     ready: Ready | None
     why: str = ""
+    residual: int = 0
+    """The round whose update was to be added to this one's and was not, as this one is of no use: it is where it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class Buffers:
         self._ratio = 1.0
         self._limits: dict[tuple[str, ...], NDArray[np.uint32]] = {}
         self._finite = True
+        self.aside = 0
+        """The round whose update waits in the result's memory to be added to the next contribution; 0: none does."""
 
     # ---- whole models
 
@@ -84,6 +86,27 @@ class Buffers:
         weights, _ = kernels.exponents(self.base, self.layout.bounds)
         return tuple(update.tolist()), tuple(weights.tolist()), finite
 
+    # ---- an update that its round did not count
+
+    def set_aside(self, number: int) -> None:
+        """The contribution, round `number`'s update, makes room for the next and waits in the result's memory."""
+        self.contribution, self.result = self.result, self.contribution
+        self.aside = number
+
+    def bring_back(self) -> int:
+        """The new contribution is of no use: the old one is the contribution again. Returns its round."""
+        self.contribution, self.result = self.result, self.contribution
+        number, self.aside = self.aside, 0
+        return number
+
+    def add_aside(self) -> int:
+        """Add the trainable part of the old update to the contribution: a mean of statistics has no use for old ones. Returns its round."""
+        trainable = slice(0, self.layout.trainable_size)
+        with np.errstate(over="ignore"):  # `announce` finds what is not finite
+            np.add(self.contribution[trainable], self.result[trainable], out=self.contribution[trainable])
+        number, self.aside = self.aside, 0
+        return number
+
     # ---- places
 
     def view(self, place: Place) -> memoryview:
@@ -105,6 +128,7 @@ class Buffers:
 
     def begin(self, record: RoundRecord, me: str) -> None:
         """The scales of this record apply from now on."""
+        self.aside = 0
         self._record = record
         self._summing = record.number == PREPARATION
         member = record.member(me)
@@ -127,6 +151,7 @@ class Buffers:
 
     def begin_pull(self) -> None:
         """The result is about to be fetched."""
+        self.aside = 0
         self.result_digests = self._no_digests()
         self._finite = True
 

@@ -281,6 +281,8 @@ class Coordinator:
         if record.number > PREPARATION:
             for ready in able.values():
                 self._trainings.add(ready.train_s)
+            for _ in receivers & set(record.expected):
+                self._trainings.add(self._elapsed)  # they took longer; a deadline that leaves most of them out must grow
         return self._write((ROUND, drafts.close_training(record, able, receivers, sites, self._elapsed)))
 
     def _reopen(self, run: RunRecord, record: RoundRecord) -> list[Action]:

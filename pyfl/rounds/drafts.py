@@ -49,7 +49,7 @@ def close_training(
     caps = fixedpoint.caps(announced, ready[contributors[0]].weight_exponents)
     everyone = sorted([*contributors, *receivers], key=lambda p: (sites.get(p, ""), p))
     members = tuple(
-        Member(p, slot, ready[p].samples, pack_exponents(ready[p].exponents), sites.get(p, "")) if p in ready
+        Member(p, slot, ready[p].samples, pack_exponents(ready[p].exponents), sites.get(p, ""), ready[p].residual) if p in ready
         else Member(p, slot, site=sites.get(p, ""))
         for slot, p in enumerate(everyone)
     )  # fmt: skip
@@ -108,5 +108,5 @@ def committed_entry(record: RoundRecord) -> Committed:
     """The history's line for a committed round."""
     return Committed(
         record.number, record.epoch, record.model, record.state, record.contributors, record.void, record.accuracy, record.loss,
-        record.train_s, record.reduce_s, record.scored,
+        record.train_s, record.reduce_s, record.scored, {} if record.void else record.residuals,
     )  # fmt: skip

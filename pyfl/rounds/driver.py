@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -183,6 +183,8 @@ class Driver:
                 return msgspec.structs.replace(event, request=name) if name else None
             case overlay.Wake():
                 return None
+            case Trained():
+                return self._with_residual(event)
             case _:
                 return event
 
@@ -419,6 +421,8 @@ class Driver:
         memory, run, trainer = self._memory, self._run, self._trainer
         if trainer is None:
             raise AssertionError("training before the model was built")
+        if action.residual:
+            memory.set_aside(action.residual)
         base, out = read_only(memory.base), memory.contribution
         until = self._clock() + 0.9 * action.deadline_s if action.deadline_s else None
         info = RoundInfo(action.round, run.rounds, action.attempt - 1, run.seed, until, self.net.me)
@@ -436,13 +440,26 @@ class Driver:
                 return Trained(action.round, None, str(error))
             if outcome.samples < 1:
                 return Trained(action.round, None, "the deadline came before the first batch was done")
-            np.subtract(out, base, out=out)
+            with np.errstate(over="ignore", invalid="ignore"):  # `announce` finds what is not finite
+                np.subtract(out, base, out=out)
             update, weights, finite = memory.announce()
             loss = outcome.metrics.get("loss")
             took = self._clock() - began
             return Trained(action.round, Ready(action.round, outcome.samples, update, weights, finite, took, loss))
 
         self._worker.submit(job)
+
+    def _with_residual(self, trained: Trained) -> Trained:
+        """Add the update that waits for this one, in the driver's thread: until now it could have lost its memory to a reduce or a pull."""
+        memory, ready = self.buffers, trained.ready
+        if memory is None or not memory.aside or trained.round == PREPARATION:
+            return trained
+        if ready is None or not ready.finite:
+            return replace(trained, residual=memory.bring_back())
+        number = memory.add_aside()
+        exponents, weights, finite = memory.announce()
+        ready = msgspec.structs.replace(ready, exponents=exponents, weight_exponents=weights, finite=finite, residual=number)
+        return replace(trained, ready=ready)
 
     def _sum_up(self) -> None:
         """This peer's part of the statistics; data that does not suit them ends this peer, and the others go on."""

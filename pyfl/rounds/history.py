@@ -27,6 +27,8 @@ class Committed(msgspec.Struct, frozen=True):
     reduce_s: float = 0.0
     scored: bool = False
     """Accuracy and loss are over held-out data; otherwise the loss is the mean of training."""
+    residuals: dict[str, int] = {}
+    """Contributors whose update had an older one in it, which its own round had not counted: the round that it was of."""
 
 
 class HistoryRecord(msgspec.Struct, frozen=True):

@@ -246,7 +246,7 @@ class Machine:
         if record.phase == "committed":
             committed = events.RoundCommitted(
                 record.number, record.epoch, record.contributors, record.model, record.void, record.accuracy, record.loss,
-                record.train_s, record.reduce_s, record.scored,
+                record.train_s, record.reduce_s, record.scored, {} if record.void else record.residuals,
             )  # fmt: skip
             return [Observe(committed)]
         return []

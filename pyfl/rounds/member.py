@@ -38,12 +38,14 @@ from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Re
 from pyfl.rounds.pull import Pull
 from pyfl.rounds.records import PREPARATION, RoundRecord
 from pyfl.rounds.reduction import Reduction
+from pyfl.rounds.residual import Residual
 from pyfl.rounds.view import View
 
 __all__ = ["Member"]
 
 REPORT_S = 1.0
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
+LEAST_TRAINING = 0.1  # of the deadline: whoever begins late is given so much, as others may be late, too
 NOTHING = -2  # below the first round of a run that prepares statistics
 
 
@@ -65,6 +67,9 @@ class Member:
         self.have = _Holding()
         self._ready: Ready | None = None
         self._training: int = NOTHING
+        """The round whose training has not ended, also when it is of no use any more."""
+        self._spoiled = False
+        self._residual = Residual(view)
         self._attempt = 0
         self.reduction: Reduction | None = None
         self._held: Held | None = None
@@ -101,6 +106,8 @@ class Member:
             return "the run's record, written by the peer that founded the swarm"
         if self.have.round == NOTHING and not self.pull:
             return "its model to be built"
+        if self._training != NOTHING and record is not None and self._training < record.number:
+            return f"its own training of round {self._training} to stop at the end of a batch"
         if self._training != NOTHING:
             return ""
         if self.pull:
@@ -209,27 +216,39 @@ class Member:
         ready = self._ready
         if ready and ready.round == record.number and (ready.finite or self._attempt == record.attempt):
             return self._tell()  # an update trained for an earlier attempt still counts
-        self._training, self._attempt = record.number, record.attempt
+        if self._training != NOTHING:
+            return [StopTraining(self._training)]  # one training at a time: `trained` comes back here
+        self._training, self._attempt, self._spoiled = record.number, record.attempt, False
+        residual = self._residual.next() if record.number > PREPARATION else 0
+        aside: list[Action] = []
+        if residual:  # it waits in the result's memory
+            self._forget_result()
+            self.pull = None
+            aside = [CancelTransfers("udp")]
         return [
-            StartTraining(record.number, record.epoch, record.attempt, record.train_deadline_s),
+            *aside,
+            StartTraining(record.number, record.epoch, record.attempt, self._time_to_train(record), residual),
             Observe(events.TrainingStarted(record.number, record.epoch)),
         ]
+
+    def _time_to_train(self, record: RoundRecord) -> float:
+        """What is left of the deadline, for a peer that could not begin at once; 0: there is none."""
+        left = record.train_deadline_s - (self._view.now - self._view.round_since)
+        return max(left, LEAST_TRAINING * record.train_deadline_s)
 
     def trained(self, trained: Trained) -> list[Action]:
         """Training ended; the update is announced if the round still takes it."""
         if self._training == trained.round:
             self._training = NOTHING
+        self._residual.trained(trained, spoiled=self._spoiled)
         record = self._view.round
         if record is None or record.number != trained.round:
-            return self.follow()
+            return [*_told(trained), *self.follow()]
         if trained.ready is None:  # nobody waits for an update that will not come
             self._ready = Ready(trained.round, 1, (), (), finite=False, train_s=0.0)
             return [Observe(events.FaultSeen("training", trained.why)), *self._tell(), *self.follow()]
         self._ready = trained.ready
-        if trained.round == PREPARATION:
-            return [*self._tell(), *self.follow()]
-        ended = events.TrainingEnded(trained.round, trained.ready.samples, trained.ready.loss, trained.ready.train_s, trained.ready.finite)
-        return [Observe(ended), *self._tell(), *self.follow()]
+        return [*_told(trained), *self._tell(), *self.follow()]
 
     def _reduce(self, record: RoundRecord) -> list[Action]:
         view = self._view
@@ -253,8 +272,8 @@ class Member:
         """Somebody holds the result: whoever is expected fetches it, and nobody reduces any more. Others wait for the commit."""
         if self._view.me not in record.expected:
             return []
-        if self._training != NOTHING:
-            return [StopTraining(self._training)]  # the base is being read; `trained` comes back here
+        if self._training == record.number:
+            return [StopTraining(record.number)]  # the base is being read; `trained` comes back here
         return self._fetch(record.number, record.epoch, record.model, record.state, record)
 
     def _enter(self, record: RoundRecord) -> list[Action]:
@@ -279,6 +298,7 @@ class Member:
 
     def _forget_result(self) -> None:
         """The result's memory is about to be written again."""
+        self._spoiled |= NOTHING < self._training <= self.have.round  # a training that goes on after its round began from what is there
         self._held = self._unsaid = self._score = self._result = None
         self._lender.forget_result()
 
@@ -455,7 +475,6 @@ class Member:
                 return actions + self._hold(record, pull.model, pull.state, finite=True)
             return actions + self.follow()
         brought = RoundRecord(pull.round, 0, "committed", model=pull.model, state=pull.state)
-        self._training = NOTHING if self._training <= pull.round else self._training
         return actions + self._installed(brought, "pulled", swap=True) + self.follow()
 
     def asked(self, peer: str, message: PullOpen) -> list[Action]:
@@ -507,3 +526,10 @@ class Member:
             return []
         self.left = True
         return [Exit(code, why)]
+
+
+def _told(trained: Trained) -> list[Action]:
+    ready = trained.ready
+    if ready is None or trained.round == PREPARATION:
+        return []
+    return [Observe(events.TrainingEnded(trained.round, ready.samples, ready.loss, ready.train_s, ready.finite, ready.residual))]

@@ -21,6 +21,8 @@ class Ready(msgspec.Struct, frozen=True):
     finite: bool
     train_s: float
     loss: float | None = None
+    residual: int = 0
+    """The round whose update, which was not counted in it, is part of this one; 0: none is."""
 
 
 class Held(msgspec.Struct, frozen=True):

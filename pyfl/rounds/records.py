@@ -75,6 +75,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     early_stopping: EarlyStopping | None = None
     prepare: tuple[Asked, ...] = ()
     """Statistics of everyone's data that are added up in round 0; their sum is the last vector of the server state."""
+    residuals: bool = False
+    """An update that its round did not count is added to the peer's next one."""
 
     @property
     def first(self) -> int:
@@ -95,6 +97,8 @@ class Member(msgspec.Struct, frozen=True):
     samples: int = 0
     exponents: bytes = b""
     site: str = ""
+    residual: int = 0
+    """The round whose update, which was not counted in it, is part of this contribution; 0: none is."""
 
     def announced(self) -> tuple[int, ...]:
         """The exponents it announced, one a tensor."""
@@ -141,6 +145,11 @@ class RoundRecord(msgspec.Struct, frozen=True):
     def member(self, peer: str) -> Member | None:
         """A peer's entry, if it is a member."""
         return next((m for m in self.members if m.peer == peer), None)
+
+    @property
+    def residuals(self) -> dict[str, int]:
+        """The contributors that bring an old update as well, and the round that it is of."""
+        return {m.peer: m.residual for m in self.members if m.samples and m.residual}
 
 
 class ControlRecord(msgspec.Struct, frozen=True):

@@ -19,6 +19,12 @@ DIGEST_CHARACTERS = 64
 def screen(report: Report, run: RunRecord) -> None:
     """Raise `MessageError` saying what is wrong with a report."""
     if report.ready:
+        residual = report.ready.residual
+        if residual and not (run.residuals and PREPARATION < residual < report.ready.round):
+            raise MessageError(
+                f"An update of round {report.ready.round} is said to bring one of round {residual}; expected an earlier round from 1, "
+                f"in a run with residuals (this one has {'them' if run.residuals else 'none'})."
+            )
         preparing = bool(run.prepare) and report.ready.round == PREPARATION
         _ready(report.ready, 0 if preparing else len(run.layout.tensors), preparing=preparing)
     if report.held:

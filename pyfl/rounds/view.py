@@ -42,6 +42,8 @@ class View:
     round: RoundRecord | None = None
     reduced: RoundRecord | None = None
     """The present or last record with members: between rounds it says who sent to whom."""
+    round_since: float = 0.0
+    """When the round's present phase, at its present epoch, was first seen here."""
     history: HistoryRecord = field(default_factory=HistoryRecord)
     control: ControlRecord = field(default_factory=ControlRecord)
     versions: dict[str, int] = field(default_factory=dict[str, int])
@@ -67,7 +69,9 @@ class View:
             case RunRecord():
                 self.run = value
             case RoundRecord():
-                self.round = value
+                before, self.round = self.round, value
+                if before is None or (before.number, before.epoch, before.phase) != (value.number, value.epoch, value.phase):
+                    self.round_since = self.now
                 self.reduced = value if value.members else self.reduced
             case HistoryRecord():
                 self.history = value

@@ -52,12 +52,16 @@ def draw(seed: int, size: Size = STANDARD, kinds: Sequence[str] = FAULT_KINDS) -
         wishes.append((round(rng.uniform(1.0, horizon_s), 3), f"pause {rng.uniform(0.1, 10.0):.3f}"))
     if rng.random() < 0.08 and peers - late > 3:
         wishes.append((round(rng.uniform(1.0, horizon_s), 3), f"kick {rng.randrange(1, peers - late)}"))
+    own = random.Random(f"residuals of scenario {seed}")  # noqa: S311
+    residuals = own.random() < 0.5
+    late_now_and_then = own.randrange(peers) if own.random() < 0.4 else -1
+    straggler = rng.randrange(peers) if rng.random() < 0.1 else late_now_and_then if residuals else -1
     faults = FaultPlan.random(seed, present, horizon_s, kinds) if kinds and rng.random() >= WITHOUT_FAULTS else FaultPlan(())
     return Scenario(
         seed=seed, peers=peers, late=tuple(round(rng.uniform(0.5, horizon_s), 3) for _ in range(late)),
         strategy=rng.choice(STRATEGIES)(), tiers=rng.choice(TIERS)(), min_contributors=rng.choice((0, 0, 0, 1, 2, peers // 2)),
         samples=tuple(rng.choice((1, 1, 3, 40)) for _ in range(peers)), bad_rounds=tuple(bad),
-        straggler=rng.randrange(peers) if rng.random() < 0.1 else -1, loss=rng.choice((0.0, 0.0, 0.0, 0.01, 0.05)),
+        straggler=straggler, loss=rng.choice((0.0, 0.0, 0.0, 0.01, 0.05)),
         faults=faults, wishes=tuple(sorted(wishes)), rounds=rounds, values=STRIDE * rng.randint(*size.segments),
-        scratch=rng.randint(*size.scratch),
+        scratch=rng.randint(*size.scratch), residuals=residuals,
     )  # fmt: skip

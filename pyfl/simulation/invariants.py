@@ -19,11 +19,11 @@ from pyfl.simulation import plain
 from pyfl.simulation.ledger_log import committed, committees_before, run_of
 from pyfl.simulation.playing import Started
 from pyfl.simulation.probe import STRIDE
+from pyfl.simulation.residuals import check_residuals, trained
 from pyfl.simulation.scenario import Scenario
 from pyfl.simulation.swarm import SimulatedPeer, SimulatedSwarm
 from pyfl.simulation.waits import check_epochs, check_excuse, check_exits, check_removals
 from pyfl.training.layout import Layout
-from pyfl.training.trainer import RoundInfo
 from pyfl.wire import digests
 
 __all__ = ["check", "expected_result"]
@@ -42,6 +42,7 @@ def check(started: Started, *, hostile: frozenset[int] = frozenset()) -> None:
         check_life(life, rounds)
     check_counted(swarm, scenario, rounds, lives)
     check_contributors(rounds, lives)
+    check_residuals(swarm, scenario, rounds, lives)
     check_holders(swarm)
     check_epochs(swarm, rounds)
     check_removals(swarm, scenario, lives)
@@ -85,7 +86,9 @@ def check_counted(swarm: SimulatedSwarm, scenario: Scenario, rounds: dict[int, R
         assert record.contributors, f"I3: round {number} has a new model and no contributors"
         if number in models and scenario.strategy.name == "fedavg":
             check_probes(swarm, scenario, record, models[number] - models[number - 1])
-        model, state = expected_result(swarm, scenario, record, models[number - 1], states[number - 1])
+        if not all(old - 1 in models for old in record.residuals.values()):
+            continue
+        model, state = expected_result(swarm, scenario, record, models, states[number - 1])
         assert (record.model, record.state) == (model, state), (
             f"I4: round {number}'s result is not the function of its record and its contributors {record.contributors}"
         )
@@ -97,7 +100,8 @@ def check_probes(swarm: SimulatedSwarm, scenario: Scenario, record: RoundRecord,
     samples = sum(scenario.samples[index] for index in counted)
     expected = np.zeros(STRIDE)
     for index in counted:
-        expected[index] = scenario.samples[index] / samples
+        updates = 2 if swarm.peer_of(index) in record.residuals else 1  # its own, and one that an earlier round did not count
+        expected[index] = updates * scenario.samples[index] / samples
     rows = update[: len(update) // STRIDE * STRIDE].reshape(-1, STRIDE)
     off = np.abs(rows - expected).max()
     assert off < PROBE_ERROR * max(1, record.number), (
@@ -105,20 +109,26 @@ def check_probes(swarm: SimulatedSwarm, scenario: Scenario, record: RoundRecord,
     )
 
 
-def expected_result(swarm: SimulatedSwarm, scenario: Scenario, record: RoundRecord, base: Flat, state: list[Flat]) -> tuple[str, str]:
-    """The digests of a round's model and server state, recomputed without trees: one integer sum in plain numpy."""
+def expected_result(
+    swarm: SimulatedSwarm, scenario: Scenario, record: RoundRecord, models: dict[int, Flat], state: list[Flat]
+) -> tuple[str, str]:
+    """The digests of a round's model and server state, recomputed without trees: one integer sum in plain numpy.
+
+    `models`: by round. An old update that a contributor brings is trained once more from the model that it was trained from.
+    """
     layout = scenario.trainer(0).layout
     bounds = np.asarray(layout.bounds, np.int64)
+    base = models[record.number - 1]
     total = np.zeros(layout.size, np.int32)
-    info = RoundInfo(record.number, scenario.rounds, record.attempt - 1, scenario.seed)
     for peer in record.contributors:
         member = record.member(peer)
         assert member is not None, f"I3: {peer} is listed as a contributor of round {record.number} and is no member"
-        out = base.copy()
-        outcome = scenario.trainer(swarm.index_of(peer)).train(base, out, info, lambda: False)
-        assert member.samples == outcome.samples, f"I3: {peer} counts with {member.samples} samples, it has {outcome.samples}"
+        update, samples = trained(swarm, scenario, peer, record.number, base)
+        assert member.samples == samples, f"I3: {peer} counts with {member.samples} samples, it has {samples}"
+        if member.residual:
+            update = update + trained(swarm, scenario, peer, member.residual, models[member.residual - 1])[0]
         multipliers = fixedpoint.multipliers(member.samples / record.total_samples, record.exponents)
-        total = plain.add(total, plain.quantise(out - base, bounds, multipliers, fixedpoint.clips(record.caps)))
+        total = plain.add(total, plain.quantise(update, bounds, multipliers, fixedpoint.clips(record.caps)))
     ratio = np.uint32(record.ratio_bits).view(np.float32)
     delta = plain.dequantise(total, bounds, fixedpoint.inverse_scales(record.exponents), ratio)
     return _after_step(scenario.strategy, layout, base, delta, state)

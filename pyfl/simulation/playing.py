@@ -21,6 +21,7 @@ UNTIL_S = 400.0
 EVENTS_AT_ONCE = 20_000  # no honest run has so many at the same virtual moment; a hot loop has
 EVENTS_IN_ALL = 2_000_000
 STRAGGLER_S = 8.0
+NOW_AND_THEN_S = 6.0  # later than the shortest deadline, and over before the next round's
 
 DEADLINES = Deadlines(train_floor_s=5, train_ceiling_s=60, reduce_floor_s=20, reduce_ceiling_s=60)
 
@@ -38,7 +39,7 @@ class _Swarm(SimulatedSwarm):
             scenario.seed, scenario.peers, scenario.trainer, rounds=scenario.rounds, strategy=scenario.strategy, tiers=scenario.tiers,
             min_contributors=scenario.min_contributors, deadlines=DEADLINES, late=len(scenario.late),
             options=NetworkOptions(message_loss=scenario.loss), stay=scenario.stay, early_stopping=scenario.early_stopping,
-            scratch=scenario.scratch,
+            scratch=scenario.scratch, residuals=scenario.residuals,
         )  # fmt: skip
 
     def begin(self, index: int) -> None:
@@ -57,9 +58,16 @@ class _Swarm(SimulatedSwarm):
         return trainer
 
     def work_time(self, overlay: SimulatedOverlay) -> float:
-        """8 s for the straggler."""
-        slow = self.index_of(overlay.me) == self._scenario.straggler
-        return STRAGGLER_S if slow else super().work_time(overlay)
+        """8 s for the straggler; in a run with residuals it is late now and then."""
+        if self.index_of(overlay.me) != self._scenario.straggler:
+            return super().work_time(overlay)
+        if not self._scenario.residuals:
+            return STRAGGLER_S
+        return NOW_AND_THEN_S if self.network.now % 8.0 < 4.0 else 0.3
+
+    def works_early(self, overlay: SimulatedOverlay) -> bool:
+        """With residuals the straggler does not look whether its training is wanted: its update is whole, and late."""
+        return self._scenario.residuals and self.index_of(overlay.me) == self._scenario.straggler
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Scenario:
     bad_rounds: tuple[frozenset[int], ...]
     """The rounds in which each peer's update is not finite."""
     straggler: int
-    """The peer whose jobs take 8 s; -1 for none."""
+    """The peer whose jobs take 8 s, with residuals now and then 6 s; -1 for none."""
     loss: float
     faults: FaultPlan
     wishes: tuple[tuple[float, str], ...] = ()
@@ -47,6 +47,7 @@ class Scenario:
     """Of the model; 16 make a segment."""
     scratch: int = 0
     """Buffers of each peer for partials; 0 for as many as a real one would have."""
+    residuals: bool = False
     drivers: Mapping[int, type[Driver]] = field(default_factory=dict[int, "type[Driver]"])
     """Peers that run something else than the honest driver. Not in the text, nor is what follows."""
     stay: frozenset[int] = frozenset()
@@ -68,6 +69,7 @@ class Scenario:
             *(f"not_finite peer-{i} {' '.join(map(str, sorted(rounds)))}" for i, rounds in enumerate(self.bad_rounds) if rounds),
             *([f"straggler peer-{self.straggler}"] if self.straggler >= 0 else []),
             *([f"loss {self.loss:g}"] if self.loss else []),
+            *(["residuals on"] if self.residuals else []),
             *(f"at {at:.3f} say {wish}" for at, wish in self.wishes),
             *str(self.faults).splitlines(),
         ]
@@ -118,7 +120,7 @@ class Scenario:
             bad_rounds=tuple(bad.pop(i, frozenset()) for i in range(peers)),
             straggler=_number(one("straggler")) if "straggler" in words else -1, loss=float(one("loss", "0")),
             faults=FaultPlan(faults), wishes=wishes, rounds=int(one("rounds", "6")), values=int(one("values", "400")),
-            scratch=int(one("scratch", "0")),
+            scratch=int(one("scratch", "0")), residuals={"on": True, "off": False}[one("residuals", "off")],
         )  # fmt: skip
         scenario.check(bad)
         return scenario
@@ -145,6 +147,7 @@ class Scenario:
 
 _WORDS = (
     "seed", "peers", "late", "rounds", "values", "scratch", "strategy", "tiers", "min_contributors", "samples", "straggler", "loss",
+    "residuals",
 )  # fmt: skip
 
 

@@ -74,6 +74,8 @@ def _calmer(scenario: Scenario) -> Iterator[Scenario]:
         yield replace(scenario, loss=0.0)
     for place in range(len(scenario.wishes)):
         yield replace(scenario, wishes=scenario.wishes[:place] + scenario.wishes[place + 1 :])
+    if scenario.residuals:
+        yield replace(scenario, residuals=False)
     if scenario.straggler >= 0:
         yield replace(scenario, straggler=-1)
     if any(scenario.bad_rounds):

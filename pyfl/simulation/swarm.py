@@ -74,6 +74,7 @@ class SimulatedSwarm:
         stay: frozenset[int] = frozenset(),
         early_stopping: EarlyStopping | None = None,
         scratch: int = 0,
+        residuals: bool = False,
     ) -> None:
         """`late` of the peers are not started: `start_peer` starts them. `durable`: checkpoints, and voters stage results.
 
@@ -88,7 +89,7 @@ class SimulatedSwarm:
         self._indices: dict[str, int] = {}
         self._lives = 0
         self._founder = ""
-        self._durable, self._stay, self._early_stopping = durable, stay, early_stopping
+        self._durable, self._stay, self._early_stopping, self._residuals = durable, stay, early_stopping, residuals
         self._stores: dict[Disk, SimulatedCheckpoints] = {}
         self.current: dict[str, SimulatedPeer] = {}
         self.lives: list[SimulatedPeer] = []
@@ -109,6 +110,14 @@ class SimulatedSwarm:
     def index_of(self, peer: str) -> int:
         """Which trainer a peer has."""
         return self._indices[peer]
+
+    def peer_of(self, index: int) -> str:
+        """The peer that has a trainer."""
+        return next(peer for peer, known in self._indices.items() if known == index)
+
+    def works_early(self, overlay: SimulatedOverlay) -> bool:  # noqa: ARG002
+        """Whether this peer does a job when it begins, and hands its result over when it ends: nothing stops it in between."""
+        return False
 
     def disk_of(self, peer: SimulatedPeer) -> SimulatedCheckpoints:
         """Where a peer keeps its checkpoints; of `durable` swarms."""
@@ -131,7 +140,9 @@ class SimulatedSwarm:
         index = self._indices[overlay.me]
         self._lives += 1
         peer = SimulatedPeer(overlay, None)  # type: ignore[arg-type] - set below, by what needs it
-        worker = SimulatedWorker(overlay, peer.ailments, partial(self.work_time, overlay), partial(self._worked, peer))
+        worker = SimulatedWorker(
+            overlay, peer.ailments, partial(self.work_time, overlay), partial(self._worked, peer), early=self.works_early(overlay)
+        )
         peer.driver = self.driver_type(index)(
             overlay, worker, lambda _: self.trainer_of(peer), lambda: self.network.now + peer.ailments.clock_s,
             lambda event: self._observe(peer, event), instance=self._lives,
@@ -161,7 +172,7 @@ class SimulatedSwarm:
             run=f"{self._seed:016x}", app="simulated", layout=trainer.layout, model=model, state=state, strategy=self._strategy,
             tiers=self._tiers, rounds=self.rounds, min_peers=self.min_peers, min_contributors=self._min_contributors,
             seed=self._seed, deadlines=self._deadlines, early_stopping=self._early_stopping,
-            prepare=prepare,
+            prepare=prepare, residuals=self._residuals,
         )  # fmt: skip
 
     def trainer_of(self, peer: SimulatedPeer) -> FlatTrainer:

@@ -19,8 +19,17 @@ Job = Callable[[], Input | None]
 class SimulatedWorker:
     """One job after another. A trainer that hangs keeps the worker busy until it hangs no longer."""
 
-    def __init__(self, overlay: SimulatedOverlay, ailments: Ailments, work_s: Callable[[], float], done: Callable[[Input], None]) -> None:
-        """`work_s()`: seconds that a job takes; `done`: is given each result."""
+    def __init__(
+        self,
+        overlay: SimulatedOverlay,
+        ailments: Ailments,
+        work_s: Callable[[], float],
+        done: Callable[[Input], None],
+        *,
+        early: bool = False,
+    ) -> None:
+        """`work_s()`: seconds that a job takes; `done`: is given each result. `early`: a job is done when it begins, not when it ends."""
+        self._early = early
         self._overlay, self._ailments, self._work_s, self._done = overlay, ailments, work_s, done
         self._jobs: deque[Job] = deque()
 
@@ -28,7 +37,18 @@ class SimulatedWorker:
         """Do it when those before it are done."""
         self._jobs.append(job)
         if len(self._jobs) == 1:
-            self._overlay.schedule(self._work_s(), self._run)
+            self._begin()
+
+    def _begin(self) -> None:
+        takes_s = self._work_s()
+        if self._early:
+            job = self._jobs[0]
+            try:
+                result = job()
+                self._jobs[0] = lambda: result
+            except StillTraining:
+                pass  # asked again when it would have ended
+        self._overlay.schedule(takes_s, self._run)
 
     def _run(self) -> None:
         hangs_s = self._ailments.hangs_until_s - self._overlay.now
@@ -43,6 +63,6 @@ class SimulatedWorker:
             return
         self._jobs.popleft()
         if self._jobs:
-            self._overlay.schedule(self._work_s(), self._run)
+            self._begin()
         if result is not None:
             self._done(result)

@@ -45,6 +45,16 @@ def test_a_joiner_with_another_rule_is_refused(theirs: str | None, ours: str, wo
         joiner(early_stopping=ours).build(founded(early_stopping=theirs))
 
 
+def test_residuals_are_a_part_of_the_run_and_joiners_adopt_them() -> None:
+    assert not founded().residuals
+    run = founded(residuals=True)
+    assert run.residuals
+    joiner().build(run)
+    joiner(residuals=True).build(run)
+    with pytest.raises(RefusedBySwarm, match="residuals False here, True there"):
+        joiner(residuals=False).build(run)
+
+
 def test_a_rule_that_cannot_be_meant_is_said_when_the_settings_are_made() -> None:
     with pytest.raises(ConfigError, match="early_stopping"):
         PeerSettings(early_stopping="acuracy")

@@ -48,6 +48,12 @@ class Seat:
     inputs: deque[Input] = field(default_factory=deque[Input])
     record: RoundRecord | None = None
     """Of its running reduce."""
+    slow: bool = False
+    """Its training goes on when it is asked to stop."""
+    training: int = 0
+    """The round that it trains; 0: none."""
+    residual: int = 0
+    """The round whose update waits to be added to that of the present training."""
 
 
 class Table:
@@ -69,7 +75,7 @@ class Table:
             "swarm": self._swarm, "trained": self._trained, "dies": self._dies, "restarts": self._restarts, "joins": self._joins,
             "stops": self._stops, "continues": self._continues, "cut": self._cut_links, "mend": self._mend, "freeze": self._freeze,
             "thaw": self._thaw, "leads": self._leads, "vote": self._vote, "wrong": self._wrong, "right": self._right,
-            "wait": self._wait, "waiting": self._waiting,
+            "wait": self._wait, "waiting": self._waiting, "slow": self._slow,
         }  # fmt: skip
 
     def play(self, command: str) -> str:
@@ -100,6 +106,7 @@ class Table:
             run="story", app="story", layout=LAYOUT, model=self._model("m0"), state=NO_STATE, strategy=fedavg(),
             tiers=parse(options.get("tiers", "rotated:2")), rounds=int(options.get("rounds", "9")), min_peers=len(names),
             min_contributors=int(options.get("min_contributors", "0")), voters=len(self._voters), deadlines=DEADLINES,
+            residuals=options.get("residuals", "no") == "yes",
         )  # fmt: skip
         founder = self.seats[names[0]]
         self._perform(founder, founder.machine.propose(run))
@@ -130,9 +137,16 @@ class Table:
             record = seat.machine.view.round
             assert record is not None
             finite = options.get("finite", "yes") == "yes"
-            ready = messages.Ready(record.number, int(options.get("samples", "10")), (0,), (0,), finite, 1.0, 0.5)
-            seat.inputs.append(act.Trained(record.number, ready))
+            number = seat.training or record.number
+            brings = seat.residual if finite else 0
+            ready = messages.Ready(number, int(options.get("samples", "10")), (0,), (0,), finite, 1.0, 0.5, brings)
+            seat.inputs.append(act.Trained(number, ready, residual=seat.residual - brings))
+            seat.training = seat.residual = 0
             self._settle()
+
+    def _slow(self, names: list[str], options: dict[str, str]) -> None:
+        for name in names:
+            self.seats[name].slow = True
 
     def _dies(self, names: list[str], options: dict[str, str]) -> None:
         for name in names:
@@ -233,9 +247,14 @@ class Table:
                 answer = act.Built(LAYOUT, self._model("m0"), NO_STATE, SEGMENTS, SEGMENTS, 0, SCRATCH)
             case act.StartTraining():
                 again = f", attempt {action.attempt}" if action.attempt > 1 else ""
-                self.told.append(f"{seat.name}: trains round {action.round}{again}")
+                old = f", and brings its update of round {action.residual}" if action.residual else ""
+                self.told.append(f"{seat.name}: trains round {action.round}{again}{old}")
+                seat.training, seat.residual = action.round, action.residual
+            case act.StopTraining() if seat.slow:
+                pass
             case act.StopTraining():
                 self.told.append(f"{seat.name}: stops training")
+                seat.training = 0
                 answer = act.Trained(action.round, None, "stopped")
             case act.BeginReduce():
                 seat.record = action.record
@@ -257,6 +276,8 @@ class Table:
             case act.PostSend() | act.PostReceive():
                 self._post(seat, action)
             case act.CancelTransfers():
+                if "p" in action.kinds:  # the result's memory, where an old update waits, is written
+                    seat.residual = 0
                 self._cancel(seat, action)
             case act.Propose():
                 self._write(seat, action)
@@ -397,6 +418,7 @@ class Table:
                 parts = [f"contributors {' '.join(_name(m.peer) for m in record.members if m.samples)}"]
                 if receivers := [_name(m.peer) for m in record.members if not m.samples]:
                     parts.append(f"receivers {' '.join(receivers)}")
+                parts += [f"{_name(p)} brings its update of round {old}" for p, old in record.residuals.items()]
                 if record.avoid:
                     parts.append("avoid " + " ".join(f"{slots.get(a, a)}-{slots.get(b, b)}" for a, b in record.avoid))
                 if record.holders:
