@@ -16,6 +16,7 @@ __all__ = [
     "Action",
     "Add",
     "Added",
+    "Adopt",
     "Announce",
     "Barrier",
     "BeginReduce",
@@ -53,7 +54,7 @@ __all__ = [
 
 
 class SegmentTag(NamedTuple):
-    """Names a transfer within the run. `kind` u: partial up, d: result down, p: part of a pull."""
+    """Names a transfer within the run. `kind` u: partial up, d: sum down, f: finished segment down, p: part of a pull."""
 
     kind: str
     round: int
@@ -68,6 +69,8 @@ class SegmentTag(NamedTuple):
 
 class Place(NamedTuple):
     """Where a segment's bytes are. `buffer`: result, base, scratch; `vector` 0 is the model, 1.. the server state.
+
+    `beside`: the part of a vector of the result's server state that belongs to a segment of the model.
 
     The last of these is the sum of the statistics, in a run that prepares some.
     """
@@ -148,6 +151,15 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """The result's segment is finished as it is: take its digest."""
+
+    segment: int
+    last: bool
+    """As in `Finish`."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostSend:
     """Send a segment to a peer; ends in `TransferEnded`."""
 
@@ -168,7 +180,7 @@ class PostReceive:
 
 @dataclass(frozen=True, slots=True)
 class CancelTransfers:
-    """End every transfer of a kind ("ud" for a reduce, "p" for pulls by this peer); nothing of theirs is reported any more."""
+    """End every transfer of a kind ("udf" for a reduce, "p" for pulls by this peer); nothing of theirs is reported any more."""
 
     kinds: str
 
@@ -279,8 +291,8 @@ class Exit:
 
 
 Action = (
-    Build | StartTraining | StopTraining | BeginReduce | Fill | Add | Finish | PostSend | PostReceive | CancelTransfers
-    | Stage | Evaluate | Offer | CheckPart | Install | Pin | Prepare | Say | Propose | Barrier | Announce | Observe | Exit
+    Build | StartTraining | StopTraining | BeginReduce | Fill | Add | Finish | Adopt | PostSend | PostReceive
+    | CancelTransfers | Stage | Evaluate | Offer | CheckPart | Install | Pin | Prepare | Say | Propose | Barrier | Announce | Observe | Exit
 )  # fmt: skip
 
 

@@ -114,6 +114,9 @@ class Buffers:
         if place.buffer == "scratch":
             segment = self._cuts[place.vector][place.segment]
             return self.scratch[place.scratch][: segment.size].data.cast("B")
+        if place.buffer == "beside":
+            segment = self.segments[place.segment]
+            return self.next_state[place.vector - 1][segment.start : segment.stop].data.cast("B")
         return self._vector(place.buffer, Part(place.vector, place.segment)).data.cast("B")
 
     def _vector(self, buffer: str, part: Part) -> Flat:
@@ -214,6 +217,18 @@ class Buffers:
             )  # fmt: skip
         if trainable < segment.size:  # BatchNorm's statistics and their like: the plain weighted mean
             kernels.step_plain(values[trainable:], base[trainable:], values[trainable:], 1.0)
+        self._seal(index)
+
+    def adopt(self, index: int) -> None:
+        """result[segment] is finished: from the epoch before, or because it came so from another peer."""
+        if self._summing:
+            self.result_digests[-1][index] = digests.of_segment(self._sum(index).view(np.float32))
+        else:
+            self._seal(index)
+
+    def _seal(self, index: int) -> None:
+        segment = self.segments[index]
+        values = self.result[segment.start : segment.stop]
         if segment.size:
             self._finite &= kernels.exponents(values, np.array([0, segment.size], np.int64))[1]
         self.result_digests[0][index] = digests.of_segment(values)

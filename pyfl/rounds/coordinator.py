@@ -7,6 +7,7 @@ nothing that the ledger or the members' reports cannot give its successor.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
@@ -17,6 +18,7 @@ from pyfl.rounds.actions import Action, Barrier, Observe, Propose
 from pyfl.rounds.deadlines import Recent, bounded
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
+from pyfl.rounds.kept import covers
 from pyfl.rounds.messages import Accuse, Held, Report
 from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
@@ -27,6 +29,7 @@ __all__ = ["Coordinator", "committee_size", "hopeless"]
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
 LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
 VOIDS_TO_STOP = 3
+NOTHING: Mapping[str, bytes] = {}
 LEAST_SCORING_S = 5.0
 USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
 
@@ -310,7 +313,7 @@ class Coordinator:
         expected = (alive | held.keys()) & set(record.expected)
         best, holders = _largest_agreement(held)
         if best and not best.finite and len(holders & expected) >= drafts.majority(len(expected)):
-            return self._commit(drafts.void(record))
+            return self._restart(run, record, members - alive, set()) if record.kept else self._commit(drafts.void(record))
         voters = set(self._view.voters)
         if best and len(holders & expected) >= drafts.majority(len(expected)) and len(holders & voters) >= drafts.majority(len(voters)):
             return self._commit_when_all_hold(run, record, best, holders, expected)
@@ -328,25 +331,41 @@ class Coordinator:
             if not record.holders or wanted != set(record.expected):
                 return [*self._removals(record, dead), *self._write((ROUND, drafts.share_result(record, wanted, sorted(holders), best)))]
         if not best and dead:
-            return self._restart(run, record, dead, set())
+            return self._restart(run, record, dead, set(), self._finished(record))
         if expected <= held.keys() and len(holders & expected) < drafts.majority(len(expected)):
             self._mismatches += 1  # everyone finished, and they do not agree
             if self._mismatches > 1:
                 return self._commit(drafts.void(record))
-            return self._restart(run, record, dead, set())
+            return self._restart(run, record, dead, set())  # nothing is kept of what does not agree
         broken = self._broken_links({m.peer: m.slot for m in record.members}, alive)
         if broken and best and not record.holders:
             return self._write((ROUND, drafts.share_result(record, expected, sorted(holders), best)))
         return self._reroute(run, record, broken) if broken and not best else []
 
     def _forgetful(self, record: RoundRecord) -> set[str]:
-        """Contributors that restarted after they announced their update: they say that they have none. This peer may be one."""
-        reports = {m.peer: self.roster.reports.get(m.peer) for m in record.members if m.samples}
-        return {
-            peer for peer, report in reports.items()
-            if report and (report.round, report.epoch) == (record.number, record.epoch)
-            and self.roster.ready(peer) is None and self.roster.held(peer) is None
-        }  # fmt: skip
+        """Members that restarted after they announced their update or finished what is kept: they say that they have it not.
+
+        This peer may be one.
+        """
+        kept = dict(record.kept) if not record.holders else {}
+        found: set[str] = set()
+        for member in record.members:
+            report = self._present(record, member.peer)
+            if report is None or self.roster.held(member.peer) is not None:
+                continue
+            if (member.samples and self.roster.ready(member.peer) is None) or not covers(report.finished, kept.get(member.slot, b"")):
+                found.add(member.peer)
+        return found
+
+    def _present(self, record: RoundRecord, peer: str) -> Report | None:
+        """A peer's report, if it has seen this epoch."""
+        report = self.roster.reports.get(peer)
+        return report if report and (report.round, report.epoch) == (record.number, record.epoch) else None
+
+    def _finished(self, record: RoundRecord) -> dict[str, bytes]:
+        """What members say that they have finished. Nothing once results are shared: whoever fetches writes over what it had."""
+        members = () if record.holders else record.members
+        return {m.peer: report.finished for m in members if (report := self._present(record, m.peer))}
 
     def _useless_holders(self, record: RoundRecord, held: dict[str, Held], expected: set[str]) -> set[str]:
         """Those who say that they hold the result, if for long nobody else can fetch a segment of it."""
@@ -395,12 +414,14 @@ class Coordinator:
         self._told.update((p, record.number, record.epoch) for p in gone)
         return [Observe(events.PeerRemoved(p, record.number, self.roster.lost.get(p, "it is gone"))) for p in gone]
 
-    def _restart(self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]]) -> list[Action]:
+    def _restart(
+        self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]], finished: Mapping[str, bytes] = NOTHING
+    ) -> list[Action]:
         remaining = [m for m in record.members if m.peer not in dead and m.samples]
         seen = self._removals(record, dead)
         if len(remaining) < max(1, record.min_contributors):
             return [*seen, *self._reopen(run, record)]
-        return [*seen, *self._write((ROUND, drafts.restart(record, dead, avoid)))]
+        return [*seen, *self._write((ROUND, drafts.restart(record, dead, avoid, finished)))]
 
     def _broken_links(self, slots: dict[str, int], alive: set[str]) -> set[tuple[int, int]]:
         """Accused links whose two ends were both heard of since, or had the time to be; one dead end is a removal instead."""
@@ -423,7 +444,7 @@ class Coordinator:
         if most >= 2 and others[0][1] < most and peer and peer != self._view.me:
             self.roster.lose(peer, f"{most} of its links broke in one round")
             dead = {peer}
-        return self._restart(run, record, dead, broken)
+        return self._restart(run, record, dead, broken, self._finished(record))
 
     def _heard_since(self, peer: str, since: float) -> bool:
         return peer == self._view.me or self.roster.heard.get(peer, 0.0) > since

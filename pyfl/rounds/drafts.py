@@ -9,10 +9,13 @@ from msgspec.structs import replace
 
 from pyfl.aggregation import fixedpoint
 from pyfl.rounds.history import Committed
+from pyfl.rounds.kept import with_kept
 from pyfl.rounds.messages import Held, Ready, Score
 from pyfl.rounds.records import Member, RoundRecord, RunRecord, pack_exponents
 
 __all__ = ["close_training", "commit", "committed_entry", "majority", "open_round", "reopen", "restart", "share_result", "void"]
+
+NOTHING: Mapping[str, bytes] = {}
 
 
 def majority(count: int) -> int:
@@ -67,14 +70,18 @@ def _mean_loss(ready: Iterable[Ready]) -> float | None:
     return sum(samples * loss for samples, loss in known) / total if total else None
 
 
-def restart(record: RoundRecord, without: set[str], avoid: set[tuple[int, int]]) -> RoundRecord:
-    """Epoch e+1 without the dead, or around broken links. p_i, E_t and the denominator stay; the ratio makes up for who is missing."""
+def restart(record: RoundRecord, without: set[str], avoid: set[tuple[int, int]], finished: Mapping[str, bytes] = NOTHING) -> RoundRecord:
+    """Epoch e+1 without the dead, or around broken links. p_i, E_t and the denominator stay; the ratio makes up for who is missing.
+
+    `finished`: the bitmaps of the segments that members have finished, which stay if the contributors do.
+    """
     members = tuple(m for m in record.members if m.peer not in without)
     counted = sum(m.samples for m in members)
-    return replace(
-        record, epoch=record.epoch + 1, members=members, expected=tuple(m.peer for m in members), holders=(), model="", state="",
+    draft = replace(
+        record, epoch=record.epoch + 1, kept=(), members=members, expected=tuple(m.peer for m in members), holders=(), model="", state="",
         avoid=tuple(sorted({*record.avoid, *avoid})), ratio_bits=fixedpoint.ratio_bits(record.total_samples, counted),
     )  # fmt: skip
+    return with_kept(record, draft, finished)
 
 
 def share_result(record: RoundRecord, expected: set[str], holders: Sequence[str], held: Held) -> RoundRecord:
@@ -92,7 +99,7 @@ def commit(record: RoundRecord, held: Held, holders: Sequence[str], scores: Sequ
     return replace(
         record, phase="committed", holders=tuple(sorted(holders)), model=held.model, state=held.state,
         contributors=tuple(m.peer for m in record.members if m.samples), accuracy=accuracy, loss=loss, reduce_s=reduce_s, voids=0,
-        scored=samples > 0,
+        scored=samples > 0, kept=(),
     )  # fmt: skip
 
 
@@ -100,7 +107,7 @@ def void(record: RoundRecord) -> RoundRecord:
     """The round is committed without a change: model r is model r-1 and nobody is counted."""
     return replace(
         record, phase="committed", void=True, voids=record.voids + 1, model=record.base_model, state=record.base_state,
-        contributors=(), holders=(), accuracy=None,
+        contributors=(), holders=(), accuracy=None, kept=(),
     )  # fmt: skip
 
 

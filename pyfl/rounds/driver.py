@@ -25,6 +25,7 @@ from pyfl.rounds.actions import (
     Action,
     Add,
     Added,
+    Adopt,
     Announce,
     Barrier,
     BeginReduce,
@@ -208,6 +209,9 @@ class Driver:
                 return self._add(action)
             case Finish():
                 return self._finish(action)
+            case Adopt():
+                self._memory.adopt(action.segment)
+                return self._sealed() if action.last else None
             case BeginReduce():
                 self._memory.begin(action.record, self.net.me)
             case CancelTransfers():
@@ -289,7 +293,7 @@ class Driver:
         self._transfers[number] = _Transfer(action, sending)
 
     def _cancel(self, kinds: str) -> None:
-        """End the transfers of a reduce ("ud") or a pull ("p"); what is served from the base goes on."""
+        """End the transfers of a reduce ("udf") or a pull ("p"); what is served from the base goes on."""
         for number, transfer in list(self._transfers.items()):
             if transfer.action.tag.kind in kinds and transfer.action.place.buffer != "base":
                 self._end(number)
@@ -371,8 +375,9 @@ class Driver:
 
     def _finish(self, action: Finish) -> Input | None:
         self._memory.finish(action.segment)
-        if not action.last:
-            return None
+        return self._sealed() if action.last else None
+
+    def _sealed(self) -> Input:
         return ResultReady(*self._memory.epoch, *self._memory.seal_result())
 
     # ---- the trainer

@@ -33,6 +33,7 @@ from pyfl.rounds.actions import (
     Trained,
     TransferEnded,
 )  # fmt: skip
+from pyfl.rounds.kept import kept_by, pack, same_sum
 from pyfl.rounds.lender import Lender
 from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
 from pyfl.rounds.pull import Pull
@@ -40,10 +41,12 @@ from pyfl.rounds.records import PREPARATION, RoundRecord
 from pyfl.rounds.reduction import Reduction
 from pyfl.rounds.residual import Residual
 from pyfl.rounds.view import View
+from pyfl.wire.segments import cut
 
 __all__ = ["Member"]
 
 REPORT_S = 1.0
+TELLS = 16  # times in a reduce that a peer says what it has finished
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
 LEAST_TRAINING = 0.1  # of the deadline: whoever begins late is given so much, as others may be late, too
 NOTHING = -2  # below the first round of a run that prepares statistics
@@ -72,6 +75,9 @@ class Member:
         self._residual = Residual(view)
         self._attempt = 0
         self.reduction: Reduction | None = None
+        self._before: Reduction | None = None
+        """The reduce that the epoch before had, while its finished segments are still in the result's memory."""
+        self._counted = 0
         self._held: Held | None = None
         self._unsaid: Held | None = None
         self._score: Score | None = None
@@ -92,11 +98,18 @@ class Member:
         progress = self.reduction.progress if self.reduction else self.pull.progress if self.pull else 0
         return Report(
             self._instance, self.have.round, record.number if record else NOTHING, record.epoch if record else 0, progress,
-            self._ready, self._held, self._score,
+            self._ready, self._held, self._score, self._finished(record),
         )  # fmt: skip
 
+    def _finished(self, record: RoundRecord | None) -> bytes:
+        """What the record's reduce has finished here, and could be kept."""
+        reduction = self.reduction
+        if record is None or reduction is None or (reduction.record.number, reduction.record.epoch) != (record.number, record.epoch):
+            return b""
+        return pack(reduction.done)
+
     def _tell(self) -> list[Action]:
-        self._next_report = self._view.now + REPORT_S
+        self._next_report, self._counted = self._view.now + REPORT_S, self.reduction.count[0] if self.reduction else 0
         return [Say(self._view.leader, self.report())] if self._view.leader else []
 
     def waiting(self) -> str:
@@ -280,14 +293,19 @@ class Member:
         view, run, sizes = self._view, self._view.run, self._sizes
         if run is None or sizes is None:
             raise AssertionError("a reduce without a run or a model")
+        vector = len(sizes.shape) - 1 if record.number == PREPARATION else 0
+        before, self._before = self._before, None
+        finished = before.done if before and same_sum(before.record, record) else frozenset[int]()
+        if not kept_by(record, view.me, sizes.shape[vector]) <= finished:
+            return []  # an earlier life of this peer had them; the coordinator hears that this one has not, and removes it
         self._forget_result()
         self.pull = None
-        vector = len(sizes.shape) - 1 if record.number == PREPARATION else 0
-        self.reduction = Reduction(record, view.me, run.tiers, sizes.shape[vector], sizes.scratch, vector)
+        beside = _beside(sizes) if record.kept and record.number > PREPARATION else ()
+        self.reduction = Reduction(record, view.me, run.tiers, sizes.shape[vector], sizes.scratch, vector, beside)
         contributors = tuple(m.peer for m in record.members if m.samples)
         receivers = tuple(m.peer for m in record.members if not m.samples)
         return [
-            CancelTransfers("udp"),
+            CancelTransfers("udfp"),
             BeginReduce(record),
             Observe(events.ReduceStarted(record.number, record.epoch, contributors, receivers)),
             *self.reduction.start(),
@@ -303,8 +321,8 @@ class Member:
         self._lender.forget_result()
 
     def _abandon(self) -> list[Action]:
-        self.reduction = None
-        return [CancelTransfers("ud")]
+        self._before, self.reduction = self.reduction, None
+        return [CancelTransfers("udf")]
 
     def _take(self, record: RoundRecord) -> list[Action]:
         """The round is committed: swap the result in, or fetch it."""
@@ -337,7 +355,7 @@ class Member:
             actions.append(Install(number, record.model, record.state, how, record))
         self.have = _Holding(number, record.model, record.state)
         self._ready = self._held = self._unsaid = self._score = self._result = None
-        self.reduction = self.pull = None
+        self.reduction = self._before = self.pull = None
         stop: list[Action] = [StopTraining(self._training)] if NOTHING < self._training <= number else []
         seen = Observe(events.ModelInstalled(number, record.model, how))
         prepare = self._prepare() if not record.void or record.number > PREPARATION else []
@@ -365,7 +383,7 @@ class Member:
         if reduction is None or (ended.tag.round, ended.tag.epoch) != (reduction.record.number, reduction.record.epoch):
             return []
         if ended.ok:
-            return reduction.ended(ended)
+            return [*reduction.ended(ended), *self._tell_finished(reduction)]
         return self._accuse(ended.peer, ended.error)
 
     def added(self, added: Added) -> list[Action]:
@@ -377,13 +395,19 @@ class Member:
             return reduction.added(added)
         return [Observe(events.FaultSeen("partial", added.fault)), *self._accuse(added.peer, "bounds")]
 
+    def _tell_finished(self, reduction: Reduction) -> list[Action]:
+        """Say from time to time what is finished: an epoch that is begun with the same contributors keeps what the coordinator knows of."""
+        count, of = reduction.count
+        return self._tell() if count < of and (count - self._counted) * TELLS >= of else []
+
     def _accuse(self, peer: str, why: str) -> list[Action]:
         reduction = self.reduction
         if reduction is None or not reduction.first_failure(peer):
             return []
         number, epoch = reduction.record.number, reduction.record.epoch
         actions: list[Action] = [Observe(events.LinkAccused(number, epoch, peer, why))]
-        if self._view.leader:
+        if self._view.leader:  # what is finished comes first: the accusation may begin the next epoch
+            actions.append(Say(self._view.leader, self.report()))
             actions.append(Say(self._view.leader, Accuse(number, epoch, peer, why)))
         return actions
 
@@ -435,10 +459,14 @@ class Member:
         candidates = self._holders(record)
         self._pulls, self._pulled_at = self._pulls + 1, self._view.now
         self._forget_result()
-        self.pull = Pull(self._instance % 2**31 + self._pulls, number, epoch, model, state, self._sizes.shape, candidates)
-        self.reduction = None
+        left = self.reduction or self._before
+        self.pull = Pull(
+            self._instance % 2**31 + self._pulls, number, epoch, model, state, self._sizes.shape, candidates,
+            look=left is not None and left.record.number == number and bool(left.done),
+        )  # fmt: skip
+        self.reduction = self._before = None
         seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
-        return [CancelTransfers("udp"), *seen, *self.pull.advance(self._view.now)]
+        return [CancelTransfers("udfp"), *seen, *self.pull.advance(self._view.now)]
 
     def _holders(self, record: RoundRecord) -> list[str]:
         """Whom to ask for a model, the likely holders first."""
@@ -459,7 +487,7 @@ class Member:
         if self.pull is None:
             return []
         seen: list[Action] = []
-        if not check.ok:
+        if not check.ok and check.peer != self.pull.here:
             why = f"Segment {check.part.segment} from {check.peer} does not have the digest that was committed; asking another holder."
             seen.append(Observe(events.FaultSeen("pull", why)))
         return seen + self._pulled(self.pull.checked(check, self._view.now))
@@ -533,3 +561,11 @@ def _told(trained: Trained) -> list[Action]:
     if ready is None or trained.round == PREPARATION:
         return []
     return [Observe(events.TrainingEnded(trained.round, ready.samples, ready.loss, ready.train_s, ready.finite, ready.residual))]
+
+
+def _beside(sizes: Built) -> tuple[int, ...]:
+    """For each segment of the model how many vectors of the strategy's state have values beside it."""
+    layout = sizes.layout
+    if not sizes.vectors:
+        return ()
+    return tuple(sizes.vectors if segment.start < layout.trainable_size else 0 for segment in cut(layout.size))

@@ -59,6 +59,8 @@ class Report(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
     ready: Ready | None = None
     held: Held | None = None
     score: Score | None = None
+    finished: bytes = b""
+    """Bitmap of the segments that are finished of (round, epoch)'s reduce."""
 
 
 class Accuse(msgspec.Struct, frozen=True, tag_field="kind", tag="accuse"):

@@ -38,8 +38,13 @@ class Pull:
         state: str,
         shape: tuple[int, ...],
         candidates: list[str],
+        *,
+        look: bool = False,
     ) -> None:
-        """`shape`: the segments of each vector, of the model and then of the server state."""
+        """`shape`: the segments of each vector, of the model and then of the server state.
+
+        `look`: much of it may be in the result's memory already; what has the right digest is not fetched.
+        """
         self.number, self.round, self.epoch = number, round, epoch
         self._shape = shape
         self.model, self.state = model, state
@@ -52,6 +57,9 @@ class Pull:
         self._out: dict[Part, str] = {}
         self._wished: dict[str, float] = {}
         self._missing = -1
+        self._look = look
+        self.here = f"this peer's memory, pull {number}"
+        """In the place of a holder: what is looked at and not fetched."""
 
     @property
     def done(self) -> bool:
@@ -94,8 +102,12 @@ class Pull:
         self._offers[peer] = offer.vectors
         if self._expected is None:
             self._expected = offer.vectors
-            self._wanted = deque(Part(v, s) for v, vector in enumerate(offer.vectors) for s in range(len(vector)))
-            self._missing = len(self._wanted)
+            parts = [Part(v, s) for v, vector in enumerate(offer.vectors) for s in range(len(vector))]
+            self._missing = len(parts)
+            if self._look:
+                self._out = dict.fromkeys(parts, self.here)
+                return [CheckPart(part, offer.vectors[part.vector][part.segment], self.here) for part in parts]
+            self._wanted = deque(parts)
         return self._ask(peer, now)
 
     def _genuine(self, offer: PullOffer) -> bool:
@@ -140,6 +152,10 @@ class Pull:
         if self._out.get(check.part) != check.peer:
             return []
         del self._out[check.part]
+        if check.peer == self.here:
+            self._missing -= check.ok
+            self._wanted.extend([] if check.ok else [check.part])
+            return [action for holder in list(self._offers) for action in self._ask(holder, now)]
         if not check.ok:
             self._wanted.appendleft(check.part)
             return self.lost(check.peer, now)

@@ -127,6 +127,8 @@ class RoundRecord(msgspec.Struct, frozen=True):
     caps: tuple[int, ...] = ()
     exponents: tuple[int, ...] = ()
     ratio_bits: int = 0
+    kept: tuple[tuple[int, bytes], ...] = ()
+    """(slot, bitmap of segments): what members have finished of the epoch before, which had the same contributors."""
     holders: tuple[str, ...] = ()
     """Peers that hold the result: whoever is expected and lacks it pulls from them."""
     model: str = ""

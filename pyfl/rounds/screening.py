@@ -6,8 +6,11 @@ import math
 
 from pyfl.aggregation.fixedpoint import ZERO
 from pyfl.errors import MessageError
+from pyfl.preparation.plan import numbers
+from pyfl.preparation.wire import LIMBS
 from pyfl.rounds.messages import Held, Ready, Report, Score
 from pyfl.rounds.records import PREPARATION, RunRecord
+from pyfl.wire.segments import cut
 
 __all__ = ["screen"]
 
@@ -33,6 +36,9 @@ def screen(report: Report, run: RunRecord) -> None:
             raise MessageError("A sum of statistics is said not to be finite; expected integers, which always are.")
     if report.score:
         _score(report.score)
+    most = (len(cut(max(run.layout.size, LIMBS * numbers(run.prepare)))) + 7) // 8
+    if len(report.finished) > most:
+        raise MessageError(f"A report has a bitmap of {len(report.finished)} bytes; the run's segments fit in {most}.")
 
 
 def _ready(ready: Ready, tensors: int, *, preparing: bool) -> None:

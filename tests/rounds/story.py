@@ -18,6 +18,7 @@ from pyfl.aggregation import fedavg
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import actions as act
 from pyfl.rounds import messages
+from pyfl.rounds.kept import unpack
 from pyfl.rounds.machine import Input, Machine
 from pyfl.rounds.pull import combined_state
 from pyfl.rounds.records import ROUND, Deadlines, RoundRecord, RunRecord
@@ -54,6 +55,8 @@ class Seat:
     """The round that it trains; 0: none."""
     residual: int = 0
     """The round whose update waits to be added to that of the present training."""
+    right: dict[int, bool] = field(default_factory=dict[int, bool])
+    """The segments that are finished in its result's memory, and whether by everyone else's arithmetic."""
 
 
 class Table:
@@ -184,7 +187,7 @@ class Table:
 
     def _freeze(self, names: list[str], options: dict[str, str]) -> None:
         for name in names or list(self.seats):
-            self.seats[name].frozen = options.get("kinds", "udp")
+            self.seats[name].frozen = options.get("kinds", "udfp")
 
     def _thaw(self, names: list[str], options: dict[str, str]) -> None:
         for name in names or list(self.seats):
@@ -257,16 +260,22 @@ class Table:
                 seat.training = 0
                 answer = act.Trained(action.round, None, "stopped")
             case act.BeginReduce():
+                if seat.record is None or seat.record.number != action.record.number:
+                    seat.right.clear()
                 seat.record = action.record
+            case act.Fill():
+                seat.right.pop(action.segment, None)
             case act.Add():
                 assert seat.record is not None
                 answer = act.Added(seat.record.number, seat.record.epoch, action.segment, action.scratch, action.peer)
-            case act.Finish():
+            case act.Finish() | act.Adopt():
+                seat.right[action.segment] = not seat.wrong
                 answer = self._result(seat) if action.last else None
             case act.Evaluate():
                 answer = act.Evaluated(None, action.round, action.epoch)
             case act.CheckPart():
-                answer = act.PartChecked(action.part, True, action.peer)
+                fetched = any(action.peer == peer_id(name) for name in self.seats)
+                answer = act.PartChecked(action.part, fetched or seat.right.get(action.part.segment, False), action.peer)
             case act.Offer():
                 held = seat.machine.member.have.model if action.buffer == "base" else self._held(seat)
                 offer = messages.PullOffer(action.pull, True, (self._models[held][1],))
@@ -421,6 +430,9 @@ class Table:
                 parts += [f"{_name(p)} brings its update of round {old}" for p, old in record.residuals.items()]
                 if record.avoid:
                     parts.append("avoid " + " ".join(f"{slots.get(a, a)}-{slots.get(b, b)}" for a, b in record.avoid))
+                if record.kept:
+                    have = [f"{slots[slot]}:{','.join(map(str, sorted(unpack(bits, SEGMENTS))))}" for slot, bits in record.kept]
+                    parts.append("kept " + " ".join(have))
                 if record.holders:
                     parts.append(f"held by {' '.join(_name(p) for p in record.holders)}, expected of {' '.join(names)}")
                 return f"{head}: {', '.join(parts)}"

@@ -57,3 +57,35 @@ def test_at_k_4_nobody_sends_more_than_2_06_models() -> None:
 def test_shapes_are_read_back_from_their_text() -> None:
     for shape in (rotated(4), rotated(2), tree(3), chain(), star(), direct()):
         assert parse(str(shape)) == shape
+
+
+@given(situations())
+def test_each_dead_member_s_place_goes_to_its_first_live_child(situation: tuple) -> None:
+    """However many died at once: told from the top down here, worked out from the bottom up there."""
+    tiers, slots, live, segment, _ = situation
+    k, trees = tiers.resolve(slots)
+    start = (segment % trees) * slots // trees
+
+    def holder(position: int) -> int:
+        if position >= slots:
+            return -1
+        slot = (position + start) % slots
+        return slot if slot in live else next((h for child in range(k) if (h := holder(k * position + 1 + child)) >= 0), -1)
+
+    expected: dict[int, set[int]] = {slot: set() for slot in live}
+    for position in range(1, slots):
+        above, below = holder((position - 1) // k), holder(position)
+        if below >= 0 and above != below:
+            expected[above].add(below)
+    plan = plan_segment(tiers, slots, live, segment)
+    assert {slot: set(plan.children[slot]) for slot in live} == expected
+
+
+@given(situations(), st.data())
+def test_a_death_leaves_the_living_where_they_were(situation: tuple, data: st.DataObject) -> None:
+    """Slots never change: who is a live member's child stays it."""
+    tiers, slots, live, segment, _ = situation
+    fewer = data.draw(st.frozensets(st.sampled_from(sorted(live)), min_size=1))
+    before, after = plan_segment(tiers, slots, live, segment), plan_segment(tiers, slots, fewer, segment)
+    for slot in fewer:
+        assert set(before.children[slot]) & fewer <= set(after.children[slot])
