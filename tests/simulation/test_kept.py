@@ -10,9 +10,10 @@ import pytest
 from pyfl.aggregation import Strategy, fedadam, fedavg, fedavgm
 from pyfl.overlay.simulated.faults import FaultPlan
 from pyfl.rounds.records import ROUND, RoundRecord
+from pyfl.simulation.invariants import check
+from pyfl.simulation.playing import Started, start
+from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import chain, rotated, tree
-from tests.simulation.drawn import DrawnRun, Started
-from tests.simulation.invariants import check
 
 PEERS = 6
 SHAPES = (rotated(2), rotated(4), tree(2), chain())
@@ -24,11 +25,12 @@ def interrupted(seed: int, strategy: Strategy, ill: str) -> Started:
     """`ill`: a link breaks, or a receiver or a contributor dies, when somebody has finished some segments and nobody all."""
     nothing: frozenset[int] = frozenset()
     rng = random.Random(f"interrupted {seed}")
-    started = DrawnRun(
+    scenario = Scenario(
         seed=seed, peers=PEERS, late=(), strategy=strategy, tiers=SHAPES[seed % len(SHAPES)], min_contributors=0,
         samples=(1, 2, 3, 4, 5, 6), bad_rounds=(nothing,) * LATE + (frozenset({2}) if ill == "receiver" else nothing,), straggler=-1,
         loss=0.0, faults=FaultPlan(()), rounds=3,
-    ).start()  # fmt: skip
+    )  # fmt: skip
+    started = start(scenario)
     network, swarm = started.swarm.network, started.swarm
     share = rng.uniform(0.05, 0.9)
 
