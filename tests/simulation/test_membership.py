@@ -17,12 +17,14 @@ from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import rotated
 
 
-def quiet(peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset()) -> Started:
+def quiet(
+    peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset(), straggler: int = -1
+) -> Started:
     """A swarm under FedAdam that nothing befalls by itself."""
     nothing: frozenset[int] = frozenset()
     drawn = Scenario(
         seed=7, peers=peers, late=(1e6,) * late, strategy=fedadam(), tiers=rotated(2), min_contributors=min_contributors,
-        samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=-1, loss=0.0, faults=FaultPlan(()),
+        samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=straggler, loss=0.0, faults=FaultPlan(()),
         rounds=rounds, stay=stay,
     )  # fmt: skip
     return start(drawn)
@@ -50,7 +52,7 @@ def finish(started: Started) -> None:
 
 
 def test_a_peer_that_joins_at_round_5_holds_weights_and_server_state_before_it_contributes() -> None:
-    started = quiet(5, rounds=9, late=1)
+    started = quiet(5, rounds=9, late=1, straggler=1)  # its rounds are longer than a joiner's fetching
     until_round(started, 5, "train")
     joiner = started.swarm.start_peer(4)
     finish(started)
