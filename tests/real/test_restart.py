@@ -175,6 +175,44 @@ def test_a_whole_swarm_killed_at_once_goes_on_from_its_last_commit(tmp_path: Pat
     check_probes(tmp_path, run.story, STRIDE, peers)
 
 
+AROUND_A_COMMIT = ["first_holds", "majority_holds", "committed", "installed"]
+POWER_CUTS = [pytest.param(m, marks=() if m == "committed" else pytest.mark.soak) for m in AROUND_A_COMMIT]
+
+
+@pytest.mark.parametrize("moment", POWER_CUTS)
+def test_a_power_cut_around_a_commit_loses_no_commit(tmp_path: Path, moment: str) -> None:
+    """Durability full. What was committed before the cut is the model after it; what was not is committed once, whichever it is."""
+    peers, rounds, cut = 4, 6, 3
+    herd, settings = herd_of(tmp_path, peers, rounds, durability="full")
+
+    with herd:
+        run = Run(herd, settings)
+        reached = {
+            "first_holds": lambda: sum(n >= cut for n in run.story.held.values()) >= 1,
+            "majority_holds": lambda: sum(n >= cut for n in run.story.held.values()) > peers // 2,
+            "committed": lambda: run.committed(cut),
+            "installed": lambda: cut in run.story.installed,
+        }[moment]
+        run.until(reached, f"{moment} in round {cut}")
+        for index in range(peers):
+            herd.kill(index)
+        run.until(lambda: all(herd.endings[index] is not None for index in range(peers)), "all are dead")
+        last, before = max(run.story.committed), dict(run.story.committed)
+        digests = {number: set(found.values()) for number, found in run.story.installed.items()}
+        lives = [run.restart(index) for index in range(peers)]
+        run.finish()
+    assert last in (cut - 1, cut), f"the cut was meant for round {cut}"
+    installed = [e for life in lives for e in run.said(life, events.ModelInstalled) if isinstance(e, events.ModelInstalled)]
+    kept = [e for e in installed if e.round >= last and e.how in ("checkpoint", "reduced")]
+    assert kept, f"round {last} was committed, and nobody kept it: {installed}"
+    assert min(e.round for e in kept) <= last + 1, "nor is it trained again"
+    assert {e.digest for e in installed if e.round == last} <= {before[last].digest}, "the same round has the same digest"
+    for number, known in digests.items():
+        assert known == set(run.story.installed[number].values()), f"round {number} has another digest after the cut"
+    assert sorted(run.story.committed) == list(range(rounds + 1))
+    check_probes(tmp_path, run.story, STRIDE, peers)
+
+
 def test_a_swarm_whose_first_peers_stay_away_finds_itself_by_the_addresses_it_met(tmp_path: Path) -> None:
     """Five peers, all killed; the one that the others were told of never comes back, nor does another."""
     herd, settings = herd_of(tmp_path, 5, 6, min_peers=5)
