@@ -166,6 +166,10 @@ class Waiting(msgspec.Struct, frozen=True, tag_field="event", tag="waiting"):
     """Nothing moves, and this is what would let it move."""
 
     what: str
+    until_s: float | None = None
+    """Seconds from the event until a rule ends the wait; None: only a peer or an operator can."""
+    then: str = ""
+    """What happens then, if nothing comes before."""
 
 
 class FaultSeen(msgspec.Struct, frozen=True, tag_field="event", tag="fault"):

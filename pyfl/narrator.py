@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pyfl import events
 from pyfl.events import ObservedEvent, Stamped
 
-__all__ = ["Narrator", "with_names"]
+__all__ = ["Narrator", "until", "with_names"]
 
 PREPARATION = 0  # the round in which statistics are added up, where a run asks for some; nothing trains in it
 PEER_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32}(?![0-9a-zA-Z])")
@@ -18,6 +18,11 @@ PEER_ID = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32}(?![0-9a-zA-Z])")
 def with_names(text: str, names: Mapping[str, str]) -> str:
     """The text with the ids of peers that have a name replaced by it; others stay whole, so that they can be looked up."""
     return PEER_ID.sub(lambda found: names.get(found[0]) or found[0], text)
+
+
+def until(what: str, seconds: float | None, then: str) -> str:
+    """What is waited for, with the time that is left and what happens after it, where a rule ends the wait."""
+    return what if seconds is None else f"{what}; in {seconds:.0f} s {then}"
 
 
 class Narrator:
@@ -96,7 +101,7 @@ class Narrator:
             case events.PullStarted():
                 return f"fetching model {event.round} from {', '.join(self.name(peer) for peer in event.holders)}"
             case events.Waiting():
-                return f"waiting: {self.named(event.what)}"
+                return f"waiting: {self.named(until(event.what, event.until_s, event.then))}"
             case events.FaultSeen():
                 return f"refused bad input ({event.where}): {self.named(event.error)}"
             case events.ResourcesUsed():

@@ -76,6 +76,7 @@ def judge(
     broken += [Violation("I2", n, f"Round {n} was not committed.") for n in range(1, rounds + 1) if n not in commits]
     listed = _Listed(said, commits)
     _contributors_trained(listed, commits, broken)
+    _carried_once(listed, commits, broken)
     _held_before(said, commits, broken)
     double, unlisted, carried = _count(counted, commits, listed, broken)
     for number, why in unreadable.items():
@@ -145,10 +146,13 @@ class _Listed:
                 self.trained.add((event.peer, event.data.round))
         self.contributions = {(peer, number) for number, commit in commits.items() for peer in commit.contributors}
 
-    def may_carry(self, peer: str, number: int) -> bool:
-        """Whether an update of an earlier round may come along: the peer made one since it was last listed, and it was not listed."""
-        before = max((n for who, n in self.contributions if who == peer and n < number), default=0)
-        return any(who == peer and before < n < number for who, n in self.trained)
+    def not_to_carry(self, peer: str, number: int, old: int) -> str:
+        """Why the peer's update of the older round must not come along with its update of this one; empty: it may."""
+        if old >= number:
+            return "which is no earlier round"
+        if (peer, old) in self.contributions:
+            return "which lists it, too"
+        return "" if (peer, old) in self.trained else "which it has not trained"
 
     def name(self, text: str) -> str:
         """The same text with names for ids."""
@@ -164,6 +168,19 @@ def _contributors_trained(listed: _Listed, commits: Mapping[int, events.RoundCom
                 broken.append(Violation("I3", number, f"Round {number} lists {peer}, of whom nothing is known."))
             elif (peer, number) not in listed.trained:
                 broken.append(Violation("I3", number, f"Round {number} lists {listed.name(peer)}, which has not trained it."))
+
+
+def _carried_once(listed: _Listed, commits: Mapping[int, events.RoundCommitted], broken: list[Violation]) -> None:
+    """An update that missed its round comes along with one later update of its peer at most."""
+    brought: dict[tuple[str, int], int] = {}
+    for number, commit in sorted(commits.items()):
+        for peer, old in commit.residuals.items():
+            why = "which it does not list" if peer not in commit.contributors else listed.not_to_carry(peer, number, old)
+            first = brought.setdefault((peer, old), number)
+            why = why or (f"which came along in round {first} already" if first != number else "")
+            if why:
+                text = f"Round {number} has {listed.name(peer)}'s update of round {old}, {why}."
+                broken.append(Violation("I3", number, text))
 
 
 def _held_before(said: Sequence[Said], commits: Mapping[int, events.RoundCommitted], broken: list[Violation]) -> None:
@@ -201,19 +218,18 @@ def _count(
         if commit is None:
             continue
         expected = Counter(listed.index_of[peer] for peer in commit.contributors if peer in listed.index_of)
-        carriers = Counter(listed.index_of[p] for p in commit.contributors if p in listed.index_of and listed.may_carry(p, number))
+        carriers = Counter(listed.index_of[peer] for peer in commit.residuals if peer in listed.index_of)
         for index, share in enumerate(shares):
             times = float(share) * max(1, len(commit.contributors))
-            if abs(times - expected[index]) <= TOLERANCE:
+            listed_times = expected[index] + carriers[index]
+            if abs(times - listed_times) <= TOLERANCE:
+                carried += carriers[index]
                 continue
-            if expected[index] and abs(times - expected[index] - carriers[index]) <= TOLERANCE:
-                carried += 1
-                continue
-            if times > expected[index] and expected[index]:
+            if times > listed_times and expected[index]:
                 double += 1
             else:
                 unlisted += 1
-            text = f"Round {number} lists peer-{index} {expected[index]} times and has it {times:.3f} times."
+            text = f"Round {number} lists peer-{index} {listed_times} times and has it {times:.3f} times."
             broken.append(Violation("I3", number, text))
     return double, unlisted, carried
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pyfl import events
 from pyfl.cli.swarm_model import PeerLine, SwarmModel
 from pyfl.events import RoundCommitted, Stamped
+from pyfl.narrator import until
 from pyfl.peer.status import PeerEntry, RoundEntry, Status
 
 __all__ = ["Attached"]
@@ -69,7 +70,7 @@ class Attached:
     def _line(self, entry: PeerEntry, status: Status) -> PeerLine:
         name = self.model.narrator.name
         commit = self.model.committed.get(entry.have)
-        waiting = self.model.narrator.named(status.waiting) if entry.me else ""
+        waiting = self.model.narrator.named(until(status.waiting, status.waiting_until_s, status.waiting_then)) if entry.me else ""
         return PeerLine(
             name(entry.peer), entry.peer, _phase(entry, status), max(status.round, -1), entry.samples,
             status.digest if entry.me else commit.digest if commit else "", f"waits for {waiting}" if waiting else "",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyfl.cli.finding import Finding
 from pyfl.errors import ApiError, ConfigError, NoPeerRunning, OverlayError
-from pyfl.narrator import with_names
+from pyfl.narrator import until, with_names
 from pyfl.overlay import protocol as overlay
 from pyfl.overlay.config import OverlayConfig
 from pyfl.peer.status import Status
@@ -70,7 +70,7 @@ def running_peer(data_dir: Path) -> tuple[Status | None, list[Finding]]:
         return None, [Finding("peer", "fail", str(error), "Its process may be stopped (SIGSTOP) or starved of processor or disk.")]
     found = [Finding("peer", "ok", f"{now.name or now.peer} runs: round {max(now.round, 0)} of {now.rounds}, {len(peers)} peers known")]
     if now.waiting:
-        waiting = with_names(now.waiting, {peer.peer: peer.name for peer in peers})
+        waiting = with_names(until(now.waiting, now.waiting_until_s, now.waiting_then), {peer.peer: peer.name for peer in peers})
         found.append(
             Finding("peer", "warn", f"it waits for {waiting}", "Normal for a moment; docs/operate.md says what each means and what to do.")
         )

@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothin
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Where a peer and its swarm stand."""
-    from pyfl.narrator import with_names
+    from pyfl.narrator import until, with_names
     from pyfl.serving.client import PeerClient
 
     with PeerClient(find_data_dir(data_dir)) as client:
@@ -29,11 +29,12 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(now)
         return
+    waiting = until(now.waiting, now.waiting_until_s, now.waiting_then)
     lines = [
         ("peer", f"{now.name or short(now.peer)} at {now.address} ({short(now.peer)})"),
         ("run", f"{now.run}, {now.app}, {now.parameters:,} parameters" if now.run else "not known yet"),
         ("round", f"{max(now.round, 0)} of {now.rounds}, epoch {now.epoch}, {now.control}"),
-        ("doing", (now.waiting and f"waiting: {with_names(now.waiting, names)}") or now.phase),
+        ("doing", f"waiting: {with_names(waiting, names)}" if waiting else now.phase),
         ("model", f"round {now.have}, {short(now.digest)}" if now.have >= 0 else "none yet"),
         ("ended", now.ended),
         ("best", f"round {now.best_round}, {now.best_measure} {_number(now.best_value)}" if now.best_round else ""),

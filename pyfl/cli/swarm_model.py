@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pyfl import events
 from pyfl.events import RoundCommitted, Stamped
-from pyfl.narrator import Narrator
+from pyfl.narrator import Narrator, until
 
 __all__ = ["PeerLine", "SwarmModel"]
 
@@ -115,7 +115,7 @@ class SwarmModel:
             case events.PullStarted():
                 line.phase, line.note = "pulling", f"model {event.round} from {len(event.holders)} peers"
             case events.Waiting():
-                line.note = self.narrator.named(event.what)
+                line.note = self.narrator.named(until(event.what, event.until_s, event.then))
             case events.FaultSeen():
                 line.note = self.narrator.named(event.error)
             case events.LinkAccused():

@@ -64,13 +64,14 @@ class Handle:
         view, member = self._driver.machine.view, self._driver.machine.member
         run, record = view.run, view.round
         last, best = view.history.rounds[-1] if view.history.rounds else None, view.history.best
+        wait = self._driver.machine.wait()
         return Status(
             peer=self._net.me, name=self._settings.name, address=self._net.address, version=pyfl.__version__,
             run=run.run if run else "", app=run.app if run else "", rounds=run.rounds if run else 0,
             round=record.number if record else -1, epoch=record.epoch if record else 0, phase=record.phase if record else "",
             have=max(-1, member.have.round), digest=member.have.model, accuracy=last.accuracy if last else None,
             loss=last.loss if last else None, coordinator=view.leader, voters=view.voters, control=view.control.state,
-            waiting=self._driver.machine.waiting(), parameters=run.layout.size if run else 0,
+            waiting=wait.what, waiting_until_s=wait.until_s, waiting_then=wait.then, parameters=run.layout.size if run else 0,
             uptime_s=time.monotonic() - self._began, counters=self._counters(), http=resolved(self._http, self._net.address),
             doing=self._phase(self._net.me), samples=self._local.samples, committed_at=self._local.committed_at,
             contributors=last.contributors if last else (),

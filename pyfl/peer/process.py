@@ -152,6 +152,7 @@ class Process:
             self.driver = Driver(
                 self.net, self.worker, self._build, time.monotonic, self._observe,
                 secrets.randbits(62), self._checkpoints(), durable=settings.durability == "full", stay=settings.stay,
+                give_up_s=settings.give_up_s,
             )  # fmt: skip
             self.handle = Handle(self.driver, self._journal, settings, self.net, self._app, self._http_label())
             self._rss_base = resident_bytes()[0]

@@ -63,6 +63,11 @@ class Status(msgspec.Struct, frozen=True):
     voters: tuple[str, ...] = ()
     control: str = "running"
     waiting: str = ""
+    """What this peer waits for, by name; empty while it is at work."""
+    waiting_until_s: float | None = None
+    """Seconds until a rule ends that wait; None: only a peer or an operator can."""
+    waiting_then: str = ""
+    """What happens then, if nothing comes before."""
     parameters: int = 0
     uptime_s: float = 0.0
     counters: dict[str, float] = {}

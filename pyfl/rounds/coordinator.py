@@ -23,6 +23,7 @@ from pyfl.rounds.messages import Accuse, Held, Report
 from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
 from pyfl.rounds.view import View
+from pyfl.rounds.waits import Wait, first_of
 
 __all__ = ["Coordinator", "committee_size", "hopeless"]
 
@@ -50,7 +51,7 @@ class Coordinator:
     def __init__(self, view: View) -> None:
         self._view = view
         self.roster = Roster(view)
-        self._active = False
+        self._active = self._remembers = False
         self._since = 0.0
         self._requests = 0
         self._barrier = 0
@@ -72,7 +73,7 @@ class Coordinator:
 
     def lead(self) -> list[Action]:
         """The committee elected this peer: first a barrier, so that every committed record is known."""
-        self._active, self._since = False, self._view.now
+        self._active, self._remembers, self._since = False, False, self._view.now
         self._writing, self._finishing = 0, None
         self._written.clear()
         self.roster.begin()
@@ -98,7 +99,16 @@ class Coordinator:
             return []
         self._barrier = 0
         self._active = ok
+        if ok and not self._remembers:
+            self._remember()
         return self.consider()
+
+    def _remember(self) -> None:
+        """How long rounds took under whoever led before: its deadlines go on, and do not begin at their ceilings."""
+        self._remembers = True
+        rounds = [r for r in self._view.history.rounds if r.round > PREPARATION and not r.void]
+        if rounds:
+            self._trainings, self._reduces = Recent(r.train_s for r in rounds), Recent(r.reduce_s for r in rounds)
 
     def tick(self) -> list[Action]:
         """A barrier that failed is tried again while this peer still leads, four times a second and not faster."""
@@ -122,17 +132,43 @@ class Coordinator:
         self._written = {key: versions.get(key, 0) + 1 for key, _ in changes}
         return [Propose(self._writing, writes)]
 
-    def waiting(self) -> str:
-        """Whom the present phase waits for, by name; empty when for nobody."""
-        record, roster = self._view.round, self.roster
-        if record is None or record.phase == "committed":
-            return ""
+    def wait(self) -> Wait:
+        """Whom the present phase waits for, by name, and the first rule that ends it; nothing when it waits for nobody."""
+        run, record, roster = self._view.run, self._view.round, self.roster
+        if run is None or record is None or record.number == run.first or (record.number, record.epoch, record.phase) != self._phase:
+            return Wait()
+        if record.phase == "committed":
+            return self._wait_for_the_last(run, record)
         expected = roster.alive() & set(record.expected)
         if record.phase == "train":
-            missing = sorted(p for p in expected if roster.ready(p) is None)
-            return f"round {record.number}'s update from {', '.join(missing)}" if missing else ""
-        missing = sorted(p for p in expected if roster.held(p) is None)
-        return f"round {record.number}'s result to be held by {', '.join(missing)}" if missing else ""
+            missing = {p for p in expected if roster.ready(p) is None}
+            what = f"round {record.number}'s update from {', '.join(sorted(missing))}"
+            rules = [(_training_s(run, record) - self._elapsed, self._when_late(record))]
+        else:
+            missing = {p for p in expected if roster.held(p) is None}
+            what = f"round {record.number}'s result to be held by {', '.join(sorted(missing))}"
+            rules = [(self._reduce_s(run) - self._elapsed, "the slowest is given up")]
+            if self._majority_since is not None:
+                since = self._view.now - self._majority_since
+                rules = [(self._grace(run, record) - since, "the round is committed without them")]
+        rules += roster.given_up(missing, run.deadlines, reducing=record.phase == "reduce" and self._settled())
+        return first_of(what, rules) if missing else Wait()
+
+    def _wait_for_the_last(self, run: RunRecord, record: RoundRecord) -> Wait:
+        behind = sorted(p for p in self.roster.alive() if self.roster.have(p) < record.number)
+        if self._finishing is None or not behind or self._view.control.state == "finished":
+            return Wait()
+        left = run.deadlines.finish_s - (self._view.now - self._finishing)
+        what = f"round {record.number}'s model to be held by {', '.join(behind)}"
+        return first_of(what, [(left, "the run ends without them")])
+
+    def _when_late(self, record: RoundRecord) -> str:
+        """What the end of the training's time brings, as things stand."""
+        ready = [r for p in self.roster.alive() | self.roster.here() if (r := self.roster.ready(p)) is not None]
+        enough = max(1, record.min_contributors)
+        if sum(r.finite for r in ready) >= enough:
+            return "the round closes without them"
+        return "the round is void" if len(ready) >= enough else "the round is opened again for whoever is here"
 
     # ---- what members say
 
@@ -264,7 +300,7 @@ class Coordinator:
         able = {p: r for p, r in ready.items() if r.finite}
         expected = alive & set(record.expected)
         enough = max(1, record.min_contributors)
-        late = self._elapsed >= (record.train_deadline_s or limits.train_ceiling_s)
+        late = self._elapsed >= _training_s(run, record)
         if not self._settled():
             return []
         if expected <= ready.keys() or late:
@@ -385,8 +421,7 @@ class Coordinator:
     def _commit_when_all_hold(self, run: RunRecord, record: RoundRecord, best: Held, holders: set[str], expected: set[str]) -> list[Action]:
         now = self._view.now
         self._majority_since = now if self._majority_since is None else self._majority_since
-        grace = max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
-        if not expected <= holders and now - self._majority_since < grace:
+        if not expected <= holders and now - self._majority_since < self._grace(run, record):
             return []
         self._held_since = now if self._held_since is None else self._held_since
         reduce_s = self._held_since - self._phase_since
@@ -399,9 +434,14 @@ class Coordinator:
             self._reduces.add(reduce_s)
         return self._commit(drafts.commit(record, best, sorted(holders), scores, reduce_s))
 
+    def _grace(self, run: RunRecord, record: RoundRecord) -> float:
+        return max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
+
+    def _reduce_s(self, run: RunRecord) -> float:
+        return self._reduces.deadline(4.0, run.deadlines.reduce_floor_s, run.deadlines.reduce_ceiling_s)
+
     def _remove_slowest(self, members: set[str], run: RunRecord) -> None:
-        limits = run.deadlines
-        deadline = self._reduces.deadline(4.0, limits.reduce_floor_s, limits.reduce_ceiling_s)
+        deadline = self._reduce_s(run)
         if self._elapsed < deadline:
             return
         unfinished = [p for p in members & self.roster.alive() - {self._view.me} if not self.roster.held(p)]
@@ -448,6 +488,10 @@ class Coordinator:
 
     def _heard_since(self, peer: str, since: float) -> bool:
         return peer == self._view.me or self.roster.heard.get(peer, 0.0) > since
+
+
+def _training_s(run: RunRecord, record: RoundRecord) -> float:
+    return record.train_deadline_s or run.deadlines.train_ceiling_s
 
 
 def _largest_agreement(held: dict[str, Held]) -> tuple[Held | None, set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from statistics import median
 
 __all__ = ["Recent", "bounded"]
@@ -13,8 +14,9 @@ REMEMBERED = 64
 class Recent:
     """Recent durations of a phase, in seconds."""
 
-    def __init__(self) -> None:
-        self._durations: deque[float] = deque(maxlen=REMEMBERED)
+    def __init__(self, durations_s: Iterable[float] = ()) -> None:
+        """`durations_s`: those that are known already, oldest first."""
+        self._durations: deque[float] = deque(durations_s, maxlen=REMEMBERED)
 
     def add(self, duration_s: float) -> None:
         """One more; late ones count too, so that a swarm that slows down is given time."""

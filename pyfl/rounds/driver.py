@@ -105,10 +105,11 @@ class Driver:
         *,
         durable: bool = False,
         stay: bool = False,
+        give_up_s: float = 0.0,
     ) -> None:
-        """`durable`: a voter's result reaches the disk before it counts; needs `checkpoints`. `stay`: see `Machine`."""
+        """`durable`: a voter's result reaches the disk before it counts; needs `checkpoints`. `stay`, `give_up_s`: see `Machine`."""
         self.net = net
-        self.machine = Machine(net.me, instance, durable=durable and checkpoints is not None, stay=stay)
+        self.machine = Machine(net.me, instance, durable=durable and checkpoints is not None, stay=stay, give_up_s=give_up_s)
         self._checkpoints = checkpoints
         self.exit: Exit | None = None
         self.buffers: Buffers | None = None

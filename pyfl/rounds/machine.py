@@ -37,6 +37,7 @@ from pyfl.rounds.member import Member
 from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, ControlRecord, RoundRecord, RunRecord
 from pyfl.rounds.screening import screen
 from pyfl.rounds.view import View
+from pyfl.rounds.waits import Wait
 
 __all__ = ["Machine"]
 
@@ -50,16 +51,17 @@ Input = overlay.Event | Tick | Built | Trained | ResultReady | Staged | Evaluate
 class Machine:
     """One peer's rounds. Not thread-safe: one caller."""
 
-    def __init__(self, me: str, instance: int, *, durable: bool = False, stay: bool = False) -> None:
+    def __init__(self, me: str, instance: int, *, durable: bool = False, stay: bool = False, give_up_s: float = 0.0) -> None:
         """`instance`: a number that differs in every life of this peer; `durable`: stage results before they count.
 
         `stay`: after the run's end go on as a member that gives its model to whoever comes, until an operator stops the swarm.
+        `give_up_s`: whoever runs this peer ends it when the committee's majority was away for so long; 0: never. It is only told of.
         """
         self.view = View(me, durable=durable)
         self.member = Member(self.view, instance)
         self.coordinator = Coordinator(self.view)
         self._proposal: RunRecord | None = None
-        self._stay = stay
+        self._stay, self._give_up_s = stay, give_up_s
         self._ended_at: float | None = None
         self._end_seen: tuple[int, int] = (0, 0)
         self._told_end = False
@@ -142,7 +144,8 @@ class Machine:
             case overlay.Fault():
                 return [Observe(events.FaultSeen(happened.where, happened.error))]
             case overlay.LedgerLost():
-                self.view.ledger_lost = True
+                if not self.view.ledger_lost:
+                    self.view.ledger_lost, self.view.ledger_lost_since = True, self.view.now
             case overlay.LedgerFound():
                 self.view.ledger_lost = False
             case _:
@@ -178,6 +181,7 @@ class Machine:
         self.view.leader, self.view.leading = leader.leader, leader.me
         if not changed:
             return []
+        self.view.leader_since = self.view.now
         actions: list[Action] = [Observe(events.CoordinatorChanged(leader.leader, leader.me))]
         if leader.me:
             actions.extend(self.coordinator.lead())
@@ -321,24 +325,34 @@ class Machine:
     def _stuck(self) -> list[Action]:
         """Say by name what is waited for, when it has been the same for 10 s."""
         what, since = self._waited
-        now_waiting = self.waiting()
-        if now_waiting != what or since == 0.0:
-            self._waited = (now_waiting, self.view.now)
+        now_waiting = self.wait()
+        if now_waiting.what != what or since == 0.0:
+            self._waited = (now_waiting.what, self.view.now)
             return []
         if what and self.view.now - since >= 10.0:
             self._waited = (what, self.view.now)
-            return [Observe(events.Waiting(what))]
+            return [Observe(events.Waiting(what, now_waiting.until_s, now_waiting.then))]
         return []
 
     def waiting(self) -> str:
         """What this peer waits for, by name; empty when it is at work itself, or stays after the run's end."""
-        if self._told_end and self.view.control.state == "finished":
-            return ""
-        if self.view.ledger_lost or (self.view.leading and not self.coordinator.active):
-            return f"a majority of the committee, which is {', '.join(self.view.voters) or 'not known'}"
-        mine = self.member.waiting()
-        if self.view.leading and mine and not self.member.occupied:
-            return self.coordinator.waiting() or mine
+        return self.wait().what
+
+    def wait(self) -> Wait:
+        """The same with the time that is left and what happens then."""
+        view = self.view
+        if self._told_end and view.control.state == "finished":
+            return Wait()
+        if view.ledger_lost or (view.leading and not self.coordinator.active):
+            what = f"a majority of the committee, which is {', '.join(view.voters) or 'not known'}"
+            if not view.ledger_lost or not self._give_up_s:
+                return Wait(what)
+            left = self._give_up_s - (view.now - view.ledger_lost_since)
+            return Wait(what, max(0.0, left), "this peer ends with exit code 6")
+        mine = self.member.wait()
+        if view.leading and mine.what and not self.member.occupied:
+            others = self.coordinator.wait()
+            return others if others.what else mine
         return mine
 
     @property

@@ -41,6 +41,7 @@ from pyfl.rounds.records import PREPARATION, RoundRecord
 from pyfl.rounds.reduction import Reduction
 from pyfl.rounds.residual import Residual
 from pyfl.rounds.view import View
+from pyfl.rounds.waits import Wait, first_of
 from pyfl.wire.segments import cut
 
 __all__ = ["Member"]
@@ -112,8 +113,24 @@ class Member:
         self._next_report, self._counted = self._view.now + REPORT_S, self.reduction.count[0] if self.reduction else 0
         return [Say(self._view.leader, self.report())] if self._view.leader else []
 
-    def waiting(self) -> str:
-        """What this peer waits for, by name, when the ledger can be reached."""
+    def wait(self) -> Wait:
+        """What this peer waits for when the ledger can be reached; as to time it knows what the record says, and when that was seen."""
+        what, run, record = self._waits_for(), self._view.run, self._view.round
+        short = run is not None and len(self._view.live()) < run.min_contributors
+        if run is None or record is None or record.number == run.first or not self._done_with(record) or short:
+            return Wait(what)
+        if record.phase == "train":
+            since = max(self._view.round_since, self._view.leader_since)
+            left = (record.train_deadline_s or run.deadlines.train_ceiling_s) - (self._view.now - since)
+            return first_of(what, [(left, "the round closes without the late, or is opened again where too few are ready")])
+        return Wait(what)
+
+    def _done_with(self, record: RoundRecord) -> bool:
+        """Nothing of its own keeps this peer from the round's end."""
+        return self._training == NOTHING and self.pull is None and self.have.round == record.number - 1
+
+    def _waits_for(self) -> str:
+        """By name."""
         view, record = self._view, self._view.round
         if view.run is None:
             return "the run's record, written by the peer that founded the swarm"

@@ -78,6 +78,21 @@ class Roster:
             elif reducing and not self.held(peer) and now - self.moved.setdefault(peer, now) > deadlines.progress_s:
                 self.lose(peer, f"it made no progress for {now - self.moved[peer]:.1f} s")
 
+    def given_up(self, peers: set[str], deadlines: Deadlines, *, reducing: bool) -> list[tuple[float, str]]:
+        """When `survey` gives these up if they go on as they do: (seconds left, in words)."""
+        now = self.view.now
+        rules: list[tuple[float, str]] = []
+        for peer in sorted(peers - {self.view.me} - self.lost.keys()):
+            silent = now - self.heard.get(peer, now)
+            if peer in self.suspected:
+                rules.append((deadlines.suspect_s - silent, f"{peer}, which is silent, is given up"))
+            elif silent > LATELY_S:
+                rules.append((deadlines.progress_s - silent, f"{peer}, which is silent, is given up"))
+            elif reducing and not self.held(peer):
+                stood = now - self.moved.get(peer, now)
+                rules.append((deadlines.progress_s - stood, f"{peer} is given up, if it has made no progress"))
+        return rules
+
     def here(self) -> set[str]:
         """Peers heard of lately, lost to this round or not, with this peer: they can hold a result."""
         recent = {p for p, since in self.heard.items() if self.view.now - since < LATELY_S and p in self.view.peers}

@@ -36,6 +36,9 @@ class View:
     ledger_epoch: int = 0
     """One more after each operator's recovery; 0 while no ledger is known."""
     ledger_lost: bool = False
+    ledger_lost_since: float = 0.0
+    leader_since: float = 0.0
+    """When the present leader was first seen here: whoever leads anew gives a phase its whole time again."""
     durable: bool = False
     """Voters make a result durable before they say that they hold it."""
     run: RunRecord | None = None

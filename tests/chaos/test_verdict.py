@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -141,15 +142,51 @@ def test_a_listed_contribution_that_is_not_in_the_model_is_counted() -> None:
 
 
 def test_an_update_that_missed_its_round_may_come_along_once() -> None:
-    made = records(rounds=1)
-    made.train(3, 2)
-    made.round(2, (0, 1, 2))
-    made.round(3)
-    made.counted[3] = np.array([1, 1, 1, 2]) / PEERS
+    made = carrying(2)
     verdict = made.judged()
     assert (verdict.carried, verdict.double_counted, verdict.violations) == (1, 0, ())
     made.counted[3] = np.array([1, 1, 1, 3]) / PEERS
     assert made.judged().double_counted == 1
+
+
+def test_an_older_update_that_the_commit_does_not_name_is_counted_twice() -> None:
+    made = records()
+    made.counted[3] = np.array([1, 1, 1, 2]) / PEERS
+    assert (made.judged().carried, made.judged().double_counted) == (0, 1)
+
+
+def test_an_older_update_that_the_commit_names_and_the_model_lacks_is_told() -> None:
+    made = carrying(2)
+    made.counted[3] = np.ones(PEERS) / PEERS
+    assert broken(made.judged()) == ["I3"]
+
+
+@pytest.mark.parametrize(("old", "why"), [(1, "which lists it, too"), (3, "which is no earlier round")])
+def test_an_older_update_that_must_not_come_along_is_told(old: int, why: str) -> None:
+    verdict = carrying(old).judged()
+    assert broken(verdict) == ["I3"]
+    assert why in verdict.violations[0].text
+
+
+def test_an_older_update_that_was_not_trained_is_told() -> None:
+    made = carrying(2)
+    made.forget(3, events.TrainingEnded, 2)
+    assert "which it has not trained" in made.judged().violations[0].text
+
+
+def carrying(old: int) -> Records:
+    """Round 2 goes on without peer 3, whose update of the `old` round comes along in round 3."""
+    made = records(rounds=1)
+    made.train(3, 2)
+    made.round(2, (0, 1, 2))
+    for index in range(PEERS):
+        made.train(index, 3)
+    ids = tuple(peer(i) for i in range(PEERS))
+    for index in range(PEERS):
+        made.say(index, events.RoundCommitted(3, 1, ids, "digest 3", False, None, None, 0.1, 0.1, residuals={peer(3): old}))
+        made.say(index, events.ModelInstalled(3, "digest 3", "reduced"))
+    made.counted[3] = np.array([1, 1, 1, 2]) / PEERS
+    return made
 
 
 def test_a_contributor_that_did_not_train_is_told() -> None:

@@ -99,8 +99,10 @@ def check_probes(directory: Path, story: Story, stride: int, peers: int) -> int:
         if number - 1 not in known or number not in story.committed:
             continue
         counted = read_probes(known[number] - known[number - 1], stride, peers)
-        listed = {story.index_of(peer) for peer in story.committed[number].contributors}
-        expected = [1 / len(listed) if index in listed else 0.0 for index in range(peers)]
+        committed = story.committed[number]
+        listed = {story.index_of(peer) for peer in committed.contributors}
+        brought = {story.index_of(peer) for peer in committed.residuals}  # with an older update in their own
+        expected = [((index in listed) + (index in brought)) / len(listed) if listed else 0.0 for index in range(peers)]
         assert np.allclose(counted, expected, atol=1e-5), f"I3: round {number} lists {sorted(listed)}, and counts {counted}"
         pairs += 1
     return pairs

@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from pyfl import events
 from pyfl.aggregation import fedavg
+from pyfl.narrator import until
 from pyfl.overlay import protocol as overlay
 from pyfl.rounds import actions as act
 from pyfl.rounds import messages
@@ -226,7 +227,9 @@ class Table:
     def _waiting(self, words: list[str], options: dict[str, str]) -> None:
         for seat in self.seats.values():
             if seat.alive and not seat.machine.left:
-                self.told.append(self._names(f"{seat.name}: waits for {seat.machine.waiting() or 'nothing: it is at work'}"))
+                wait = seat.machine.wait()
+                what = until(wait.what, wait.until_s, wait.then) or "nothing: it is at work"
+                self.told.append(self._names(f"{seat.name}: waits for {what}"))
 
     # ---- the world
 
