@@ -41,7 +41,9 @@ def test_a_majority_that_is_gone_is_recovered_from_and_cannot_undo_it(tmp_path: 
         peers[chosen].signal(signal.SIGTERM)
         assert peers[chosen].process.wait(20.0) == 128 + signal.SIGTERM
         known = json.loads(swarm.recover(chosen, "--dry-run", "--json").stdout)
-        assert (known["epoch"], len(known["voters"])) == (1, PEERS)
+        assert known["epoch"] == 1
+        # a leader that sees one die may begin to remove it before it knows that the majority is gone
+        assert len(known["voters"]) in (PEERS - 1, PEERS)
         if any(answer["index"] > known["index"] for answer in known["others"]):
             refused = swarm.recover(chosen, "--yes")
             assert refused.returncode == 1
