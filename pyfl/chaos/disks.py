@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 from contextlib import suppress
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,9 +56,8 @@ class Disks:
     def fill(self, peer: ChaosPeer) -> None:
         """From now on the peer cannot write more."""
         if self.kind == "tmpfs":
-            with (peer.data_dir / BALLAST).open("wb", buffering=0) as file, suppress_full():
-                while True:
-                    file.write(b"\0" * BLOCK)
+            with (peer.data_dir / BALLAST).open("wb", buffering=0) as file:
+                _write_until_full(file)
         elif peer.pid is not None:
             self._limits[peer.index] = resource.prlimit(peer.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(peer.pid, resource.RLIMIT_FSIZE, (0, self._limits[peer.index][1]))
@@ -86,10 +86,10 @@ class Disks:
         self._unmount()
 
 
-class suppress_full:  # noqa: N801
-    """Ends a block quietly when there is no room left."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        return isinstance(error, OSError) and error.errno == errno.ENOSPC
+def _write_until_full(file: RawIOBase) -> None:
+    try:
+        while True:
+            file.write(b"\0" * BLOCK)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise

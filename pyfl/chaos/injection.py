@@ -60,11 +60,7 @@ class Injector:
         last = now + self._lasts_s * (1 + 2 * planned.lasts) / 3
         victims = [self._stage.peers[index] for index in injected.victims]
         match planned.kind:
-            case "kill" | "power":
-                for peer in victims:
-                    peer.signal(signal.SIGKILL)
-                self._later(restart, injected, lambda: self._restart(victims))
-            case "wipe":
+            case "kill" | "power" | "wipe":
                 for peer in victims:
                     peer.signal(signal.SIGKILL)
                 self._later(restart, injected, lambda: self._restart(victims, planned.shape))

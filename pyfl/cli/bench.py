@@ -12,6 +12,9 @@ from pyfl.cli.typed_errors import reported
 
 __all__ = ["bench"]
 
+Megabytes = Annotated[float, typer.Option(min=0.001, help="Size of the model in 10^6 bytes.")]
+Shape = Annotated[str, typer.Option(help="rotated:4, tree:4, star, chain.")]
+
 bench = typer.Typer(no_args_is_help=True, help="Measure the swarm's own parts.")
 
 
@@ -24,10 +27,10 @@ def _bench() -> None:  # pyright: ignore[reportUnusedFunction]
 @reported
 def allreduce(
     peers: Annotated[int, typer.Option(min=2, help="Processes on this machine.")] = 4,
-    mb: Annotated[float, typer.Option(min=0.001, help="Size of the model in 10^6 bytes.")] = 100.0,
+    mb: Megabytes = 100.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often.")] = 7,
     durability: Annotated[str, typer.Option(help="full or relaxed.")] = "relaxed",
-    tiers: Annotated[str, typer.Option(help="rotated:4, tree:4, star, chain.")] = "rotated:4",
+    tiers: Shape = "rotated:4",
     congestion: Annotated[str, typer.Option(help="TCP congestion control, where it may be set.")] = "cubic",
     as_json: AsJson = False,
 ) -> None:
@@ -51,10 +54,10 @@ def allreduce(
 @reported
 def repair(
     peers: Annotated[int, typer.Option(min=3, help="Processes on this machine.")] = 4,
-    mb: Annotated[float, typer.Option(min=0.001, help="Size of the model in 10^6 bytes.")] = 100.0,
+    mb: Megabytes = 100.0,
     kills: Annotated[int, typer.Option(min=1, help="How often, each in a swarm of its own.")] = 10,
     coordinator: Annotated[bool, typer.Option("--coordinator", help="Kill the coordinator.")] = False,
-    tiers: Annotated[str, typer.Option(help="rotated:4, tree:4, star, chain.")] = "rotated:4",
+    tiers: Shape = "rotated:4",
     as_json: AsJson = False,
 ) -> None:
     """Kill -9 one of the peers while segments move: how long until the survivors have committed the round."""

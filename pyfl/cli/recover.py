@@ -41,7 +41,8 @@ def recover(
 
     place = find_data_dir(data_dir)
     found = disk_ledger.inspect(place)
-    answers = disk_ledger.ask(_addresses(place, peer or ()), _key(swarm_key, place)) if _addresses(place, peer or ()) else ()
+    addresses = _addresses(place, peer or ())
+    answers = disk_ledger.ask(addresses, _key(swarm_key, place)) if addresses else ()
     record = _round(found)
     if as_json and dry_run:
         print_json(_told(place, found, record, answers))
@@ -89,19 +90,11 @@ def _round(found: LedgerOnDisk) -> RoundRecord | None:
         return None
 
 
-def _committed(record: RoundRecord | None) -> int | None:
-    """The last committed round; None before there is one."""
-    if record is None:
-        return None
-    return record.number if record.phase == "committed" else record.number - 1
-
-
 def _told(place: Path, found: LedgerOnDisk, record: RoundRecord | None, answers: Sequence[Standing]) -> dict[str, object]:
-    committed = record and record.phase == "committed"
+    number, digest, _ = record.committed if record else (None, "", "")
     return {
         "data_dir": str(place), "peer": found.self, "ledger": found.ledger, "epoch": found.epoch, "recovery": found.recovery,
-        "voters": found.voters, "votes": found.votes, "index": found.index, "round": _committed(record),
-        "digest": (record.model if committed else record.base_model) if record else "",
+        "voters": found.voters, "votes": found.votes, "index": found.index, "round": number, "digest": digest,
         "phase": record.phase if record else "", "others": answers,
     }  # fmt: skip
 

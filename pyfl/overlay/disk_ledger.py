@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pyfl.errors import OverlayError
-from pyfl.overlay.real import ERRORS
+from pyfl.overlay.library import ERROR_BYTES, answer, fail, load
 
 __all__ = ["LedgerOnDisk", "Standing", "StoredRecord", "ask", "inspect", "recover"]
 
-_BYTES = 256 * 1024  # of a first buffer; a larger answer says what it needs
-_ERROR_BYTES = 4096
+_BYTES = 256 * 1024  # of a first buffer: seldom too small, so that nothing is asked or done twice
 
 
 class StoredRecord(msgspec.Struct, frozen=True):
@@ -56,39 +54,28 @@ class Standing(msgspec.Struct, frozen=True):
 
 def inspect(data_dir: Path) -> LedgerOnDisk:
     """Read it; nothing changes. Raises `PeerRunning`, `NoLedger`, or `OverlayError` for one that is damaged."""
-    lib = _library().lib
-    return msgspec.msgpack.decode(_answer(lib.p2p_ledger_inspect, str(data_dir).encode()), type=LedgerOnDisk)
+    return msgspec.msgpack.decode(_answer("p2p_ledger_inspect", str(data_dir).encode()), type=LedgerOnDisk)
 
 
 def recover(data_dir: Path) -> LedgerOnDisk:
     """Make a ledger of the next epoch with this peer as its only voter; what it was made from, without records. Raises as `inspect`."""
-    lib = _library().lib
-    return msgspec.msgpack.decode(_answer(lib.p2p_ledger_recover, str(data_dir).encode()), type=LedgerOnDisk)
+    return msgspec.msgpack.decode(_answer("p2p_ledger_recover", str(data_dir).encode()), type=LedgerOnDisk)
 
 
 def ask(addresses: Sequence[str], swarm_key: str, timeout_s: float = 3.0) -> tuple[Standing, ...]:
     """Ask peers that may run where they stand, all at once; one answer an address."""
     survey = msgspec.json.encode({"swarm_key": swarm_key, "addresses": list(addresses), "timeout_ms": int(timeout_s * 1000)})
-    return msgspec.msgpack.decode(_answer(_library().lib.p2p_ledger_ask, survey, len(survey)), type=tuple[Standing, ...])
+    return msgspec.msgpack.decode(_answer("p2p_ledger_ask", survey, len(survey)), type=tuple[Standing, ...])
 
 
-def _library() -> Any:
-    from pyfl.overlay import _p2plib
+def _answer(name: str, *arguments: object) -> bytes:
+    library = load()
+    function, error = getattr(library.lib, name), library.ffi.new("char[]", ERROR_BYTES)
 
-    return _p2plib
+    def call(buffer: Any, size: int, needed: Any) -> int:
+        written = function(*arguments, buffer, size, needed, error, ERROR_BYTES)
+        if written != library.lib.P2P_ERR_SMALL:
+            fail(library, written, library.ffi.string(error).decode("utf-8", "replace"))
+        return written
 
-
-def _answer(function: Callable[..., int], *arguments: object) -> bytes:
-    library = _library()
-    ffi, lib = library.ffi, library.lib
-    needed, error, size = ffi.new("size_t *"), ffi.new("char[]", _ERROR_BYTES), _BYTES
-    while True:
-        buffer = ffi.new("char[]", size)
-        written = function(*arguments, buffer, size, needed, error, _ERROR_BYTES)
-        if written == lib.P2P_ERR_SMALL:
-            size = needed[0]
-        elif written < 0:
-            kinds = {getattr(lib, name): kind for name, kind in ERRORS.items()}
-            raise kinds.get(written, OverlayError)(ffi.string(error).decode("utf-8", "replace"))
-        else:
-            return bytes(ffi.buffer(buffer, written))
+    return answer(library, call, _BYTES)

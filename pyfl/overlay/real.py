@@ -10,56 +10,21 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pyfl.errors import (
-    AddressInUse,
-    NoLedger,
-    NoSuchPeer,
-    NotTheLeader,
-    OverlayArgument,
-    OverlayClosed,
-    OverlayConfigError,
-    OverlayError,
-    OverlayForked,
-    OverlayFull,
-    OverlayTimeout,
-    PeerRunning,
-    TransferGone,
-)
+from pyfl.errors import OverlayArgument, OverlayConfigError, TransferGone
 from pyfl.overlay.config import OverlayConfig
+from pyfl.overlay.library import ERROR_BYTES, FIRST_BYTES, answer, fail, load
 from pyfl.overlay.protocol import Event, PeerInfo, Received, Record, Sent, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ERRORS", "RealOverlay"]
-
-if find_spec("pyfl.overlay._p2plib") is None:
-    raise ImportError("the overlay's library is not built: run `make build`")
+__all__ = ["RealOverlay"]
 
 _SLICE_S = 0.5  # a blocking call returns this often, so that signals are seen
-_EVENT_BYTES = 64 * 1024  # of a first buffer; larger events say what they need
-_ERROR_BYTES = 4096
-
-ERRORS: dict[str, type[OverlayError]] = {
-    "P2P_ERR_HANDLE": OverlayClosed,
-    "P2P_ERR_CLOSED": OverlayClosed,
-    "P2P_ERR_CONFIG": OverlayConfigError,
-    "P2P_ERR_ADDRESS_IN_USE": AddressInUse,
-    "P2P_ERR_NO_PEER": NoSuchPeer,
-    "P2P_ERR_ARGUMENT": OverlayArgument,
-    "P2P_ERR_FULL": OverlayFull,
-    "P2P_ERR_FORKED": OverlayForked,
-    "P2P_ERR_NO_TRANSFER": TransferGone,
-    "P2P_ERR_TIMEOUT": OverlayTimeout,
-    "P2P_ERR_NOT_LEADER": NotTheLeader,
-    "P2P_ERR_RUNNING": PeerRunning,
-    "P2P_ERR_NO_LEDGER": NoLedger,
-}
 
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _peers_decoder = msgspec.msgpack.Decoder(list[PeerInfo])
@@ -86,11 +51,8 @@ class RealOverlay:
     """
 
     def __init__(self, config: OverlayConfig | Mapping[str, object]) -> None:
-        from pyfl.overlay import _p2plib
-
-        self._ffi: Any = _p2plib.ffi
-        self._lib: Any = _p2plib.lib
-        self._classes = {getattr(self._lib, name): kind for name, kind in ERRORS.items()}
+        self._library = load()
+        self._ffi, self._lib = self._library.ffi, self._library.lib
         if not isinstance(config, OverlayConfig):
             try:
                 config = msgspec.convert(config, OverlayConfig)
@@ -124,7 +86,7 @@ class RealOverlay:
         deadline = time.monotonic() + timeout_s
         needed = self._ffi.new("size_t *")
         with self._lock:
-            buffer = self._spare.pop() if self._spare else self._ffi.new("char[]", _EVENT_BYTES)
+            buffer = self._spare.pop() if self._spare else self._ffi.new("char[]", FIRST_BYTES)
         while True:
             left_s = max(0.0, min(deadline - time.monotonic(), _SLICE_S))
             size = self._lib.p2p_next_event(self._handle, buffer, len(buffer), int(left_s * 1000 + 0.999), needed)
@@ -138,7 +100,7 @@ class RealOverlay:
                 break
         event = _event_decoder.decode(self._ffi.buffer(buffer, size)) if size > 0 else None
         with self._lock:
-            if len(buffer) <= 4 * _EVENT_BYTES:
+            if len(buffer) <= 4 * FIRST_BYTES:
                 self._spare.append(buffer)
             if isinstance(event, Sent | Received):
                 self._buffers.pop(event.transfer, None)
@@ -241,30 +203,13 @@ class RealOverlay:
         self.close()
 
     def _call(self, function: Callable[..., int], *arguments: object) -> None:
-        error = self._ffi.new("char[]", _ERROR_BYTES)
-        code = function(*arguments, error, _ERROR_BYTES)
+        error = self._ffi.new("char[]", ERROR_BYTES)
+        code = function(*arguments, error, ERROR_BYTES)
         if code < 0:
-            self._fail(code, self._ffi.string(error).decode("utf-8", "replace"))
+            fail(self._library, code, self._ffi.string(error).decode("utf-8", "replace"))
 
     def _answer(self, function: Callable[..., int], *arguments: object) -> bytes:
-        needed = self._ffi.new("size_t *")
-        size = _EVENT_BYTES
-        while True:
-            buffer = self._ffi.new("char[]", size)
-            written = function(*arguments, buffer, size, needed)
-            if written != self._lib.P2P_ERR_SMALL:
-                self._check(written)
-                return bytes(self._ffi.buffer(buffer, written))
-            size = needed[0]
+        return answer(self._library, lambda buffer, size, needed: function(*arguments, buffer, size, needed))
 
     def _check(self, code: int) -> None:
-        if code < 0:
-            self._fail(code, "")
-
-    def _fail(self, code: int, text: str) -> None:
-        kind = self._classes.get(code, OverlayError)
-        if kind is OverlayClosed:
-            text = text or "the overlay was closed, and its events are drained; open another"
-        elif kind is OverlayForked:
-            text = text or "this process was forked after the overlay was loaded; load it in the child"
-        raise kind(text or f"the overlay's library failed with code {code}")
+        fail(self._library, code)

@@ -73,8 +73,7 @@ def bench_settings(
     founder = PeerSettings(
         listen=f"127.0.0.1:{ports[0]}", name="peer-0", data_dir=str(directory / "peer-0"), swarm_key=str(key), index=0, of=peers,
         app=f"noise:{round(mb * 1e6)}B", rounds=rounds, min_peers=peers, min_contributors=min_contributors, durability=durability,
-        tiers=tiers, congestion=congestion, serve=False, checkpoints=False,
-        measure=True,
+        tiers=tiers, congestion=congestion, serve=False, checkpoints=False, measure=True,
     )  # fmt: skip
     return [founder] + [
         PeerSettings(

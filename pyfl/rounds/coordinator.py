@@ -18,7 +18,7 @@ from pyfl.rounds.actions import Action, Barrier, Observe, Propose
 from pyfl.rounds.deadlines import Recent, bounded
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
-from pyfl.rounds.kept import covers
+from pyfl.rounds.kept import UNFINISHED, covers
 from pyfl.rounds.messages import Accuse, Held, Report
 from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
@@ -30,7 +30,6 @@ __all__ = ["Coordinator", "committee_size", "hopeless"]
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
 LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
 VOIDS_TO_STOP = 3
-NOTHING: Mapping[str, bytes] = {}
 LEAST_SCORING_S = 5.0
 USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
 
@@ -143,7 +142,7 @@ class Coordinator:
         if record.phase == "train":
             missing = {p for p in expected if roster.ready(p) is None}
             what = f"round {record.number}'s update from {', '.join(sorted(missing))}"
-            rules = [(_training_s(run, record) - self._elapsed, self._when_late(record))]
+            rules = [(run.training_s(record) - self._elapsed, self._when_late(record))]
         else:
             missing = {p for p in expected if roster.held(p) is None}
             what = f"round {record.number}'s result to be held by {', '.join(sorted(missing))}"
@@ -300,7 +299,7 @@ class Coordinator:
         able = {p: r for p, r in ready.items() if r.finite}
         expected = alive & set(record.expected)
         enough = max(1, record.min_contributors)
-        late = self._elapsed >= _training_s(run, record)
+        late = self._elapsed >= run.training_s(record)
         if not self._settled():
             return []
         if expected <= ready.keys() or late:
@@ -455,7 +454,12 @@ class Coordinator:
         return [Observe(events.PeerRemoved(p, record.number, self.roster.lost.get(p, "it is gone"))) for p in gone]
 
     def _restart(
-        self, run: RunRecord, record: RoundRecord, dead: set[str], avoid: set[tuple[int, int]], finished: Mapping[str, bytes] = NOTHING
+        self,
+        run: RunRecord,
+        record: RoundRecord,
+        dead: set[str],
+        avoid: set[tuple[int, int]],
+        finished: Mapping[str, bytes] = UNFINISHED,
     ) -> list[Action]:
         remaining = [m for m in record.members if m.peer not in dead and m.samples]
         seen = self._removals(record, dead)
@@ -488,10 +492,6 @@ class Coordinator:
 
     def _heard_since(self, peer: str, since: float) -> bool:
         return peer == self._view.me or self.roster.heard.get(peer, 0.0) > since
-
-
-def _training_s(run: RunRecord, record: RoundRecord) -> float:
-    return record.train_deadline_s or run.deadlines.train_ceiling_s
 
 
 def _largest_agreement(held: dict[str, Held]) -> tuple[Held | None, set[str]]:

@@ -9,13 +9,11 @@ from msgspec.structs import replace
 
 from pyfl.aggregation import fixedpoint
 from pyfl.rounds.history import Committed
-from pyfl.rounds.kept import with_kept
+from pyfl.rounds.kept import UNFINISHED, with_kept
 from pyfl.rounds.messages import Held, Ready, Score
 from pyfl.rounds.records import Member, RoundRecord, RunRecord, pack_exponents
 
 __all__ = ["close_training", "commit", "committed_entry", "majority", "open_round", "reopen", "restart", "share_result", "void"]
-
-NOTHING: Mapping[str, bytes] = {}
 
 
 def majority(count: int) -> int:
@@ -70,7 +68,7 @@ def _mean_loss(ready: Iterable[Ready]) -> float | None:
     return sum(samples * loss for samples, loss in known) / total if total else None
 
 
-def restart(record: RoundRecord, without: set[str], avoid: set[tuple[int, int]], finished: Mapping[str, bytes] = NOTHING) -> RoundRecord:
+def restart(record: RoundRecord, without: set[str], avoid: set[tuple[int, int]], finished: Mapping[str, bytes] = UNFINISHED) -> RoundRecord:
     """Epoch e+1 without the dead, or around broken links. p_i, E_t and the denominator stay; the ratio makes up for who is missing.
 
     `finished`: the bitmaps of the segments that members have finished, which stay if the contributors do.

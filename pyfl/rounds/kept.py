@@ -14,7 +14,10 @@ from msgspec.structs import replace
 from pyfl.rounds.records import RoundRecord
 from pyfl.tiers import Plan
 
-__all__ = ["covers", "giver", "holders_of", "kept_by", "pack", "same_sum", "unpack", "with_kept"]
+__all__ = ["UNFINISHED", "covers", "giver", "holders_of", "kept_by", "pack", "same_sum", "unpack", "with_kept"]
+
+UNFINISHED: Mapping[str, bytes] = {}
+"""Nothing is kept: no member has finished anything that still counts."""
 
 
 def pack(segments: Iterable[int]) -> bytes:

@@ -121,7 +121,7 @@ class Member:
             return Wait(what)
         if record.phase == "train":
             since = max(self._view.round_since, self._view.leader_since)
-            left = (record.train_deadline_s or run.deadlines.train_ceiling_s) - (self._view.now - since)
+            left = run.training_s(record) - (self._view.now - since)
             return first_of(what, [(left, "the round closes without the late, or is opened again where too few are ready")])
         return Wait(what)
 
@@ -215,17 +215,15 @@ class Member:
     def _disown(self, record: RoundRecord) -> list[Action]:
         """A model that is not in the ledger any more is no committed one: the recovered ledger had not heard of its round."""
         run, have = self._view.run, self.have
-        done = record.phase == "committed"
-        number = record.number if done else record.number - 1
+        number, model, state = record.committed
         if run is None or have.round == NOTHING or number < run.first:
             return []
-        committed = (record.model, record.state) if done else (record.base_model, record.base_state)
-        other = have.round == number and (have.model, have.state) != committed
+        other = have.round == number and (have.model, have.state) != (model, state)
         if not other and not (self._recovered and have.round > number):
             return []
         why = (
             f"This peer holds round {have.round} with model {have.model[:12]}, which the recovered ledger does not have: its last is "
-            f"round {number} with model {committed[0][:12]}. It takes that one."
+            f"round {number} with model {model[:12]}. It takes that one."
         )
         stop: list[Action] = [StopTraining(self._training)] if self._training != NOTHING else []
         self.have, self._ready, self.pull = _Holding(), None, None

@@ -83,6 +83,10 @@ class RunRecord(msgspec.Struct, frozen=True):
         """The round that brings model 0 to everyone: 0, or before a preparation, which is round 0 itself, -1."""
         return PREPARATION - 1 if self.prepare else 0
 
+    def training_s(self, record: RoundRecord) -> float:
+        """How long a round's training may take: the ceiling, as long as the coordinator knows no better."""
+        return record.train_deadline_s or self.deadlines.train_ceiling_s
+
 
 def pack_exponents(exponents: tuple[int, ...]) -> bytes:
     """Announced exponents as one int8 a tensor; -128 is a tensor of zeros."""
@@ -147,6 +151,13 @@ class RoundRecord(msgspec.Struct, frozen=True):
     def member(self, peer: str) -> Member | None:
         """A peer's entry, if it is a member."""
         return next((m for m in self.members if m.peer == peer), None)
+
+    @property
+    def committed(self) -> tuple[int, str, str]:
+        """(number, model, state) of the newest round that is committed by this record."""
+        if self.phase == "committed":
+            return self.number, self.model, self.state
+        return self.number - 1, self.base_model, self.base_state
 
     @property
     def residuals(self) -> dict[str, int]:

@@ -36,9 +36,14 @@ def screen(report: Report, run: RunRecord) -> None:
             raise MessageError("A sum of statistics is said not to be finite; expected integers, which always are.")
     if report.score:
         _score(report.score)
+    if report.finished:
+        _finished(report.finished, run)
+
+
+def _finished(bitmap: bytes, run: RunRecord) -> None:
     most = (len(cut(max(run.layout.size, LIMBS * numbers(run.prepare)))) + 7) // 8
-    if len(report.finished) > most:
-        raise MessageError(f"A report has a bitmap of {len(report.finished)} bytes; the run's segments fit in {most}.")
+    if len(bitmap) > most:
+        raise MessageError(f"A report has a bitmap of {len(bitmap)} bytes; the run's segments fit in {most}.")
 
 
 def _ready(ready: Ready, tensors: int, *, preparing: bool) -> None:
