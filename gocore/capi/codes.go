@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"unsafe"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"pyfl/gocore/p2plib"
 )
 
@@ -63,16 +65,44 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
+func find(handle C.int64_t) (*p2plib.Node, error) {
+	if node := nodeOf(int64(handle)); node != nil {
+		return node, nil
+	}
+	return nil, errHandle
+}
+
 // with runs f on a handle's node and reports its error into the caller's buffer.
 func with(handle C.int64_t, text *C.char, size C.size_t, f func(*p2plib.Node) error) C.int {
 	err := guarded(func() error {
-		node := nodeOf(int64(handle))
-		if node == nil {
-			return errHandle
+		node, err := find(handle)
+		if err != nil {
+			return err
 		}
 		return f(node)
 	})
 	return report(err, text, size)
+}
+
+// answered gives f's answer in MessagePack, nil as 0 bytes; or its error's code and text.
+func answered(buffer unsafe.Pointer, size C.size_t, needed *C.size_t, text *C.char, textSize C.size_t, f func() (any, error)) C.int64_t {
+	written := C.int64_t(0)
+	code := report(guarded(func() error {
+		value, err := f()
+		if err != nil || value == nil {
+			return err
+		}
+		data, err := msgpack.Marshal(value)
+		if err != nil {
+			return err
+		}
+		written = copyBytes(data, buffer, size, needed)
+		return nil
+	}), text, textSize)
+	if code != C.P2P_OK {
+		return C.int64_t(code)
+	}
+	return written
 }
 
 func report(err error, text *C.char, size C.size_t) C.int {

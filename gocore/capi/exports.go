@@ -88,25 +88,15 @@ func p2pgo_wake(handle C.int64_t, payload unsafe.Pointer, size C.size_t, text *C
 	})
 }
 
-// answer gives a call's MessagePack answer; nil data is 0 bytes.
+// answer is answered of a handle's node, without a text.
 func answer(handle C.int64_t, buffer unsafe.Pointer, size C.size_t, needed *C.size_t, f func(*p2plib.Node) (any, error)) C.int64_t {
-	written := C.int64_t(0)
-	code := with(handle, nil, 0, func(node *p2plib.Node) error {
-		value, err := f(node)
-		if err != nil || value == nil {
-			return err
-		}
-		data, err := msgpack.Marshal(value)
+	return answered(buffer, size, needed, nil, 0, func() (any, error) {
+		node, err := find(handle)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		written = copyBytes(data, buffer, size, needed)
-		return nil
+		return f(node)
 	})
-	if code != C.P2P_OK {
-		return C.int64_t(code)
-	}
-	return written
 }
 
 //export p2pgo_peers

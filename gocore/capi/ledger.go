@@ -11,31 +11,8 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"pyfl/gocore/p2plib"
 )
-
-// answered gives a call's MessagePack answer, or its error's code and text.
-func answered(buffer unsafe.Pointer, size C.size_t, needed *C.size_t, text *C.char, textSize C.size_t, f func() (any, error)) C.int64_t {
-	written := C.int64_t(0)
-	code := report(guarded(func() error {
-		value, err := f()
-		if err != nil {
-			return err
-		}
-		data, err := msgpack.Marshal(value)
-		if err != nil {
-			return err
-		}
-		written = copyBytes(data, buffer, size, needed)
-		return nil
-	}), text, textSize)
-	if code != C.P2P_OK {
-		return C.int64_t(code)
-	}
-	return written
-}
 
 //export p2pgo_ledger
 func p2pgo_ledger(recover C.int, dataDir *C.char, buffer unsafe.Pointer, size C.size_t, needed *C.size_t, text *C.char, textSize C.size_t) C.int64_t {

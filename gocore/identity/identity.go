@@ -57,8 +57,19 @@ func New(swarmKey []byte, key ed25519.PrivateKey) (*Identity, error) {
 }
 
 // IDOf is the peer id of a certificate's holder.
-func IDOf(certificate *x509.Certificate) PeerID {
-	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+func IDOf(certificate *x509.Certificate) PeerID { return idOf(certificate.RawSubjectPublicKeyInfo) }
+
+// IDOfKey is the peer id of a key's holder, whatever the swarm.
+func IDOfKey(key ed25519.PrivateKey) (PeerID, error) {
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return "", fmt.Errorf("identity: %w", err)
+	}
+	return idOf(public), nil
+}
+
+func idOf(public []byte) PeerID {
+	sum := sha256.Sum256(public)
 	return hex.EncodeToString(sum[:PeerIDSize/2])
 }
 

@@ -108,8 +108,18 @@ func (r *refusal) Error() string {
 // introduce is the caller's half. It leaves the connection without a deadline.
 func (l *Ledger) introduce(conn net.Conn, peer PeerID, h hello) (status, error) {
 	own := l.stores.getFacts().lineage()
-	h.Protocol, h.From, h.Ledger, h.Epoch, h.Recovery = protocol, l.self, own.Ledger, own.Epoch, own.Recovery
-	if err := conn.SetDeadline(time.Now().Add(l.ioTimeout())); err != nil {
+	h.From = l.self
+	st, err := sayHello(conn, peer, own, h, l.ioTimeout())
+	if err != nil {
+		return status{}, err
+	}
+	return st, conn.SetDeadline(time.Time{})
+}
+
+// sayHello also for a caller without a ledger. The deadline stays on the connection.
+func sayHello(conn net.Conn, peer PeerID, own lineage, h hello, timeout time.Duration) (status, error) {
+	h.Protocol, h.Ledger, h.Epoch, h.Recovery = protocol, own.Ledger, own.Epoch, own.Recovery
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return status{}, err
 	}
 	if err := writeFrame(conn, &h); err != nil {
@@ -125,7 +135,7 @@ func (l *Ledger) introduce(conn net.Conn, peer PeerID, h hello) (status, error) 
 	if w.Refused != "" {
 		return status{}, &refusal{w.Refused, peer, own, w.Status}
 	}
-	return w.Status, conn.SetDeadline(time.Time{})
+	return w.Status, nil
 }
 
 // receiveHello is the called half up to the answer, which is left to the caller of this function.

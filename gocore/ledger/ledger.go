@@ -86,9 +86,11 @@ func New(cfg Config) (*Ledger, error) {
 	if l.stores, err = openStores(cfg, l.fault); err != nil {
 		return nil, err
 	}
-	l.view.keep = func(records []Record, upto uint64) {
-		if err := l.stores.seen.keep(l.stores.getFacts().lineage(), records, upto); err != nil {
-			l.fault("ledger records", err)
+	if seen := l.stores.seen; seen != nil {
+		l.view.keep = func(records []Record, upto uint64) {
+			if err := seen.keep(l.stores.getFacts().lineage(), records, upto); err != nil {
+				l.fault("ledger records", err)
+			}
 		}
 	}
 	l.self = serverID(cfg.Self, l.stores.getFacts().Incarnation)

@@ -62,19 +62,21 @@ func (l *Ledger) noteRefusal(err error) {
 		return
 	}
 	switch r.reason {
-	case refusedLedger, refusedEpoch, refusedRecovery:
-		l.roster.mu.Lock()
-		l.roster.foreign[r.peer] = true
-		l.roster.mu.Unlock()
-	}
-	switch r.reason {
 	case refusedServer:
 		l.noteServer(r.status.Server)
 	case refusedLedger, refusedRecovery:
+		l.noteForeign(r.peer)
 		l.fault("ledger handshake", r)
 	case refusedEpoch:
+		l.noteForeign(r.peer)
 		l.meet(r.peer, r.status.lineage())
 	}
+}
+
+func (l *Ledger) noteForeign(peer PeerID) {
+	l.roster.mu.Lock()
+	defer l.roster.mu.Unlock()
+	l.roster.foreign[peer] = true
 }
 
 func (l *Ledger) markLeaving(id string) {

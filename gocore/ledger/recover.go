@@ -250,23 +250,10 @@ type Standing struct {
 
 // Ask learns where the peer at the other end of an authenticated watch connection stands. The caller belongs to no ledger.
 func Ask(conn net.Conn, self, peer PeerID, timeout time.Duration) (Standing, error) {
-	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+	st, err := sayHello(conn, peer, lineage{}, hello{Kind: kindAsk, From: serverID(self, newIncarnation())}, timeout)
+	if err != nil {
 		return Standing{}, err
 	}
-	if err := writeFrame(conn, &hello{Protocol: protocol, Kind: kindAsk, From: serverID(self, newIncarnation())}); err != nil {
-		return Standing{}, err
-	}
-	var w welcome
-	if err := readFrame(conn, &w, maxHead); err != nil {
-		return Standing{}, err
-	}
-	if err := w.Status.check(peer); err != nil {
-		return Standing{}, err
-	}
-	if w.Refused != "" {
-		return Standing{}, &refusal{w.Refused, peer, lineage{}, w.Status}
-	}
-	st := w.Status
 	out := Standing{Found: Found{
 		Server: st.Server, Ledger: st.Ledger, Epoch: st.Epoch, Recovery: st.Recovery, Voters: st.Committee.voterPeers(),
 		Index: max(st.LastIndex, st.Seen),

@@ -47,9 +47,6 @@ func (s *seenStore) Close() error { return s.db.Close() }
 
 // keep writes records over older ones; those of another lineage are forgotten.
 func (s *seenStore) keep(of lineage, records []Record, upto uint64) error {
-	if s == nil {
-		return nil
-	}
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		facts, err := tx.CreateBucketIfNotExists(seenFacts)
 		if err != nil {

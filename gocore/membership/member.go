@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/vmihailenco/msgpack/v5"
@@ -133,7 +132,7 @@ func memberOf(node *memberlist.Node) (Member, error) {
 	if c.Version != cardVersion {
 		return Member{}, fmt.Errorf("node %s: metadata version %d, expected %d", node.Name, c.Version, cardVersion)
 	}
-	nominal := net.JoinHostPort(node.Addr.String(), strconv.Itoa(int(node.Port)))
+	nominal := node.Address()
 	addr, err := placeIn(c.Place, nominal)
 	if err != nil {
 		return Member{}, fmt.Errorf("node %s: %w", node.Name, err)

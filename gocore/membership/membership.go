@@ -184,12 +184,17 @@ func (m *M) emit(event any) {
 	close(m.changed)
 	m.changed = make(chan struct{})
 	if _, down := event.(Down); down {
-		select {
-		case m.hurry <- struct{}{}:
-		default:
-		}
+		m.lookSoon()
 	}
 	m.config.Events(event)
+}
+
+// lookSoon lets the join loop not wait for its pause to end.
+func (m *M) lookSoon() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // startProbe dials the peer directly. It runs under the lock.
@@ -319,13 +324,11 @@ func (m *M) Announce(meta []byte, eligible bool) error {
 	}
 	next := m.self
 	next.Meta, next.Eligible = slices.Clone(meta), eligible
-	card, err := encodeCard(next)
+	err := m.become(next)
+	m.mu.Unlock()
 	if err != nil {
-		m.mu.Unlock()
 		return err
 	}
-	m.self, m.card = next, card
-	m.mu.Unlock()
 	return m.tell()
 }
 
@@ -334,15 +337,24 @@ func (m *M) Founded() error {
 	m.mu.Lock()
 	next := m.self
 	next.Founded = true
-	card, err := encodeCard(next)
-	if err == nil && !m.closed {
-		m.self, m.card = next, card
+	var err error
+	if !m.closed {
+		err = m.become(next)
 	}
 	m.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	return m.tell()
+}
+
+// become makes this what the others are told of this node. It runs under the lock; after an error nothing has changed.
+func (m *M) become(next Member) error {
+	card, err := encodeCard(next)
+	if err == nil {
+		m.self, m.card = next, card
+	}
+	return err
 }
 
 // tell lets gossip spread the new card. It does not wait for the first packet: the broadcast is queued, and an error

@@ -100,22 +100,17 @@ func (m *M) move(addr string) error {
 	}
 	from, next := m.self.Addr, m.self
 	next.Addr = addr
-	card, err := encodeCard(next)
+	err := m.become(next)
+	m.mu.Unlock()
 	if err != nil {
-		m.mu.Unlock()
 		return err
 	}
-	m.self, m.card = next, card
-	m.mu.Unlock()
 	if m.config.Moved != nil {
 		m.config.Moved(from)
 	}
 	err = m.tell()
 	m.rejoinAll()
-	select {
-	case m.hurry <- struct{}{}:
-	default:
-	}
+	m.lookSoon()
 	return err
 }
 

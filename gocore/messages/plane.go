@@ -142,10 +142,7 @@ func (p *Plane) Renew(peer PeerID) {
 		return
 	}
 	s.renew.Store(true)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.signal()
 }
 
 // Waiting counts the frames that have not been handed to the connection of a peer.

@@ -53,11 +53,15 @@ func (s *sender) push(it item) error {
 	if !it.control {
 		s.messages++
 	}
+	s.signal()
+	return nil
+}
+
+func (s *sender) signal() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // take removes the next frames, at most about 256 KiB of them, so that what is counted as queued stays near the truth.

@@ -77,11 +77,19 @@ func ParseConfig(text []byte) (Config, error) {
 // MaxBulkStreams bounds connections per peer for bulk data.
 const MaxBulkStreams = 8
 
-// check validates and returns the swarm key's bytes.
-func (c Config) check() ([]byte, error) {
-	key, err := hex.DecodeString(c.SwarmKey)
+func parseSwarmKey(text string) ([]byte, error) {
+	key, err := hex.DecodeString(text)
 	if err != nil || len(key) != identity.SwarmKeySize {
 		return nil, fmt.Errorf("%w: swarm_key: expected %d hexadecimal characters", ErrConfig, 2*identity.SwarmKeySize)
+	}
+	return key, nil
+}
+
+// check validates and returns the swarm key's bytes.
+func (c Config) check() ([]byte, error) {
+	key, err := parseSwarmKey(c.SwarmKey)
+	if err != nil {
+		return nil, err
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return nil, fmt.Errorf("%w: listen: %q is not ip:port", ErrConfig, c.Listen)

@@ -177,8 +177,8 @@ func TestATransferUnderWayOnACutLinkIsLostOnBothSides(t *testing.T) {
 	}
 }
 
-// insider is a member of the swarm that speaks TLS and nothing else.
-func insider(t *testing.T) *transport.T {
+// insiderIdentity is what a member of the swarm presents.
+func insiderIdentity(t *testing.T) *identity.Identity {
 	t.Helper()
 	swarmKey, _ := hex.DecodeString(testKey)
 	key, err := identity.LoadKey("")
@@ -189,7 +189,13 @@ func insider(t *testing.T) *transport.T {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := transport.New(transport.Config{Listen: "127.0.0.1:0", Identity: own})
+	return own
+}
+
+// insider is a member of the swarm that speaks TLS and nothing else.
+func insider(t *testing.T) *transport.T {
+	t.Helper()
+	tr, err := transport.New(transport.Config{Listen: "127.0.0.1:0", Identity: insiderIdentity(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,22 +223,7 @@ func TestAMemberThatSendsNoiseOnAnyPlaneHarmsNobody(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
-	tag := []byte("still here")
-	if err := a.Message(b.id, tag, nil); err != nil {
-		t.Fatal(err)
-	}
-	await(b, func(m Message) bool { return bytes.Equal(m.Tag, tag) })
-	data, into := make([]byte, 1<<20), make([]byte, 1<<20)
-	_, _ = rand.Read(data)
-	if _, err := a.Send(b.id, tag, data, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Receive(a.id, tag, into, 0); err != nil {
-		t.Fatal(err)
-	}
-	if e := await(b, func(Received) bool { return true }); !e.OK || !bytes.Equal(data, into) {
-		t.Fatalf("got %+v", e)
-	}
+	exchange(t, a, b, "still here")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.events {

@@ -80,10 +80,7 @@ func Open(config Config) (*Node, error) {
 }
 
 func (n *Node) start() (err error) {
-	if n.raft, err = n.transport.Listen(transport.Ledger); err != nil {
-		return err
-	}
-	if n.watch, err = n.transport.Listen(transport.Watch); err != nil {
+	if err = n.listenLedger(); err != nil {
 		return err
 	}
 	// The planes are listened on before membership tells anybody of this node; they call membership only
@@ -267,11 +264,7 @@ func (n *Node) Leave(timeout time.Duration) error {
 			n.fault("node.leave", err) // the others take over as after a death
 		}
 	}
-	var peers []PeerID
-	for _, m := range n.members.Members() {
-		peers = append(peers, m.ID)
-	}
-	n.messages.Goodbye(ctx, peers)
+	n.messages.Goodbye(ctx, n.memberIDs())
 	_ = n.members.Leave(min(timeout, 300*time.Millisecond)) // gossip repeats what the goodbyes said
 	if ctx.Err() != nil {
 		return fmt.Errorf("leave: %w: not every peer took the goodbye within %v", ErrTimeout, timeout)

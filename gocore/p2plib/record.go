@@ -23,6 +23,15 @@ func (n *Node) startLedger() error {
 	return n.openLedger(n.config.Found, ledger.Overtaken{})
 }
 
+// listenLedger takes the ledger's planes, which a ledger that closes gives back.
+func (n *Node) listenLedger() (err error) {
+	if n.raft, err = n.transport.Listen(transport.Ledger); err != nil {
+		return err
+	}
+	n.watch, err = n.transport.Listen(transport.Watch)
+	return err
+}
+
 func (n *Node) hasLedger() bool {
 	if n.config.DataDir == "" {
 		return false
@@ -161,11 +170,7 @@ func (n *Node) followRecovery(e ledger.Overtaken) error {
 			return err
 		}
 	}
-	var err error
-	if n.raft, err = n.transport.Listen(transport.Ledger); err != nil {
-		return err
-	}
-	if n.watch, err = n.transport.Listen(transport.Watch); err != nil {
+	if err := n.listenLedger(); err != nil {
 		return err
 	}
 	n.fault("ledger recovered", fmt.Errorf("an operator recovered the ledger in epoch %d and this peer's was of epoch %d: it is set aside as %s, "+

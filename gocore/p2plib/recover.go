@@ -4,9 +4,6 @@ package p2plib
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,11 +81,7 @@ func idOf(dataDir string) (PeerID, error) {
 	if err != nil {
 		return "", err
 	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public().(ed25519.PublicKey))
-	if err != nil {
-		return "", err
-	}
-	return identity.IDOf(&x509.Certificate{RawSubjectPublicKeyInfo: public}), nil
+	return identity.IDOfKey(key)
 }
 
 // Survey asks the peers at some addresses where they stand.
@@ -119,9 +112,9 @@ func AskAround(text []byte) ([]Surveyed, error) {
 	if err := json.Unmarshal(text, &survey); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	key, err := hex.DecodeString(survey.SwarmKey)
-	if err != nil || len(key) != identity.SwarmKeySize {
-		return nil, fmt.Errorf("%w: swarm_key: expected %d hexadecimal characters", ErrConfig, 2*identity.SwarmKeySize)
+	key, err := parseSwarmKey(survey.SwarmKey)
+	if err != nil {
+		return nil, err
 	}
 	if len(survey.Addresses) > maxSurvey || survey.TimeoutMs < 1 || survey.TimeoutMs > 60_000 {
 		return nil, fmt.Errorf("%w: expected at most %d addresses and a timeout of 1 to 60000 ms", ErrConfig, maxSurvey)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"pyfl/gocore/identity"
 	"pyfl/gocore/transport"
 )
 
@@ -136,13 +134,7 @@ func TestThePassingOnEndsWithTheStraightWay(t *testing.T) {
 	exchange(t, a, b, "around")
 	wallA.set(b.address(), false)
 	await(a, func(e LinkRoute) bool { return e.Via == "" })
-	deadline := time.Now().Add(patience)
-	for middle.Stats()["links_carried"] > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are still passed on", middle.Stats()["links_carried"])
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "nothing is passed on any more", func() bool { return middle.Stats()["links_carried"] == 0 })
 	exchange(t, a, b, "straight")
 }
 
@@ -222,17 +214,8 @@ func TestARelayIsNotReachedThroughARelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	swarmKey, _ := hex.DecodeString(testKey)
-	key, err := identity.LoadKey("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := identity.New(swarmKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	client := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
-		Certificates: []tls.Certificate{own.Certificate}, NextProtos: []string{string(transport.Relay)}})
+		Certificates: []tls.Certificate{insiderIdentity(t).Certificate}, NextProtos: []string{string(transport.Relay)}})
 	_ = client.SetDeadline(time.Now().Add(patience))
 	if _, err = client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Fatalf("the other side served a chain: %v", err)

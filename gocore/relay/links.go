@@ -31,14 +31,21 @@ type link struct {
 	barren time.Time // until then nobody is asked for a way: nobody had one
 }
 
-// linkOf runs under the lock; nil for a peer that is not there and so needs no memory.
-func (r *R) linkOf(peer PeerID, addr string, make bool) *link {
+// known is what there is of the way to the peer at this address; the zero link when that is nothing.
+func (r *R) known(peer PeerID, addr string) link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.links[peer]; l != nil && l.addr == addr {
+		return *l
+	}
+	return link{}
+}
+
+// linkOf is the link to change, a new one where none is known. It runs under the lock.
+func (r *R) linkOf(peer PeerID, addr string) *link {
 	l := r.links[peer]
 	if l != nil && l.addr == addr {
 		return l
-	}
-	if !make {
-		return nil
 	}
 	if l == nil && len(r.links) >= maxLinks {
 		for other := range r.links {
@@ -53,25 +60,15 @@ func (r *R) linkOf(peer PeerID, addr string, make bool) *link {
 }
 
 // Bent says whether the peer is reached around.
-func (r *R) Bent(peer PeerID, addr string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l := r.linkOf(peer, addr, false)
-	return l != nil && l.via != ""
-}
+func (r *R) Bent(peer PeerID, addr string) bool { return r.known(peer, addr).via != "" }
 
 // Met says whether a straight connection ever got to this address of the peer.
-func (r *R) Met(peer PeerID, addr string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l := r.linkOf(peer, addr, false)
-	return l != nil && l.met
-}
+func (r *R) Met(peer PeerID, addr string) bool { return r.known(peer, addr).met }
 
 // Straight: a straight connection got there.
 func (r *R) Straight(peer PeerID, addr string) {
 	r.mu.Lock()
-	l := r.linkOf(peer, addr, true)
+	l := r.linkOf(peer, addr)
 	l.met = true
 	changed := l.via != ""
 	if changed {
@@ -86,7 +83,7 @@ func (r *R) Straight(peer PeerID, addr string) {
 // bend notes that the peer is reached by via.
 func (r *R) bend(peer PeerID, addr string, via PeerID) {
 	r.mu.Lock()
-	l := r.linkOf(peer, addr, true)
+	l := r.linkOf(peer, addr)
 	changed := l.via != via
 	if l.via == "" {
 		if time.Since(l.healed) > settled || l.pause == 0 {
@@ -103,16 +100,13 @@ func (r *R) bend(peer PeerID, addr string, via PeerID) {
 
 // isBarren says whether nobody had a way a moment ago.
 func (r *R) isBarren(peer PeerID, addr string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l := r.linkOf(peer, addr, false)
-	return l != nil && time.Now().Before(l.barren)
+	return time.Now().Before(r.known(peer, addr).barren)
 }
 
 func (r *R) setBarren(peer PeerID, addr string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.linkOf(peer, addr, true).barren = time.Now().Add(barrenPause)
+	r.linkOf(peer, addr).barren = time.Now().Add(barrenPause)
 }
 
 // Via is who passes connections to the peer on; "" when they go straight.

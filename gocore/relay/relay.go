@@ -115,9 +115,15 @@ func (r *R) Gone(peer PeerID) {
 	if l := r.links[peer]; l != nil {
 		l.via, l.pause = "", 0
 	}
+	r.mu.Unlock()
+	r.endIf(func(s *splice) bool { return s.near.Peer() == peer || s.far.Peer() == peer })
+}
+
+func (r *R) endIf(condition func(*splice) bool) {
+	r.mu.Lock()
 	var ends []*splice
 	for s := range r.carried {
-		if s.near.Peer() == peer || s.far.Peer() == peer {
+		if condition(s) {
 			ends = append(ends, s)
 		}
 	}
@@ -131,15 +137,9 @@ func (r *R) Gone(peer PeerID) {
 func (r *R) Close() {
 	r.mu.Lock()
 	r.closed = true
-	var ends []*splice
-	for s := range r.carried {
-		ends = append(ends, s)
-	}
 	r.mu.Unlock()
 	r.cancel()
 	_ = r.listener.Close()
-	for _, s := range ends {
-		s.end()
-	}
+	r.endIf(func(*splice) bool { return true })
 	r.running.Wait()
 }

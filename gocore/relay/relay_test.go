@@ -105,6 +105,13 @@ func (n *node) connect(ctx context.Context, addr string) (net.Conn, error) {
 
 func newTown() *town { return &town{nodes: map[PeerID]*node{}} }
 
+// trio is a town of three members; the limits are r's.
+func trio(t *testing.T, limits Limits) (d *town, a, b, r *node) {
+	t.Helper()
+	d = newTown()
+	return d, d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, limits)
+}
+
 // echo serves a plane by sending back what comes.
 func (n *node) echo(t *testing.T, plane transport.Plane) {
 	t.Helper()
@@ -144,8 +151,7 @@ func pingPong(t *testing.T, conn *transport.Conn, size int) {
 }
 
 func TestTheInnerConnectionProvesBothEndsAndNamesTheOneBetween(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{})
+	_, a, b, r := trio(t, Limits{})
 	listener, err := b.Listen(transport.Message)
 	if err != nil {
 		t.Fatal(err)
@@ -173,8 +179,7 @@ func TestTheInnerConnectionProvesBothEndsAndNamesTheOneBetween(t *testing.T) {
 }
 
 func TestALyingRelayIsFoundOutByTheHandshakeInside(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{})
+	d, a, b, r := trio(t, Limits{})
 	liar := d.add(t, true, Limits{})
 	liar.echo(t, transport.Message)
 	_ = r.relay.listener.Close() // in its place: one that connects to somebody else
@@ -210,8 +215,7 @@ func TestALyingRelayIsFoundOutByTheHandshakeInside(t *testing.T) {
 }
 
 func TestARefusalBehindARelayMeansGoneAndCostsNoWait(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{})
+	_, a, b, r := trio(t, Limits{})
 	b.echo(t, transport.Message)
 	a.blind.Store(b.Addr(), true)
 	conn, err := a.dial(b, transport.Message)
@@ -231,8 +235,7 @@ func TestARefusalBehindARelayMeansGoneAndCostsNoWait(t *testing.T) {
 }
 
 func TestARefusedStraightDialAsksNobodyWhereOneGotThroughBefore(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{})
+	_, a, b, r := trio(t, Limits{})
 	b.echo(t, transport.Message)
 	conn, err := a.dial(b, transport.Message)
 	if err != nil {
@@ -249,8 +252,7 @@ func TestARefusedStraightDialAsksNobodyWhereOneGotThroughBefore(t *testing.T) {
 }
 
 func TestOnlyMembersAreServedAndOnlyKnownOnesReached(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{})
+	d, a, b, r := trio(t, Limits{})
 	stranger := d.add(t, false, Limits{})
 	ctx := context.Background()
 	for name, c := range map[string]struct {
@@ -327,8 +329,7 @@ func TestConnectionsThatSayNothingOrNoiseEndByThemselves(t *testing.T) {
 }
 
 func TestASilentSpliceEnds(t *testing.T) {
-	d := newTown()
-	a, b, r := d.add(t, true, Limits{}), d.add(t, true, Limits{}), d.add(t, true, Limits{Idle: 300 * time.Millisecond})
+	_, a, b, r := trio(t, Limits{Idle: 300 * time.Millisecond})
 	b.echo(t, transport.Message)
 	a.blind.Store(b.Addr(), true)
 	conn, err := a.dial(b, transport.Message)

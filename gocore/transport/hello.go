@@ -30,12 +30,11 @@ func (id LedgerID) String() string { return hex.EncodeToString(id[:]) }
 
 // ParseLedgerID reads 32 hexadecimal characters.
 func ParseLedgerID(text string) (id LedgerID, err error) {
-	if b, err := hex.DecodeString(text); err != nil || len(b) != len(id) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(id) {
 		return id, fmt.Errorf("%q is not a ledger's id of 32 hexadecimal characters", text)
-	} else {
-		copy(id[:], b)
 	}
-	return id, nil
+	return LedgerID(b), nil
 }
 
 // VersionError: a member of the swarm answered that speaks another version.
@@ -118,19 +117,13 @@ func (t *T) greeting() greeting {
 // that had none when they connected: they say anew which they have.
 func (t *T) Belong(id LedgerID) {
 	t.mu.Lock()
-	if t.ledger == id {
-		t.mu.Unlock()
+	same := t.ledger == id
+	t.ledger = id
+	t.mu.Unlock()
+	if same {
 		return
 	}
-	t.ledger = id
-	var foreign []*Conn
-	for c := range t.conns {
-		if id.clashes(c.ledger) || c.greeted && c.plane == Member && c.ledger == (LedgerID{}) {
-			foreign = append(foreign, c)
-		}
-	}
-	t.mu.Unlock()
-	for _, c := range foreign {
-		_ = c.Close()
-	}
+	t.closeIf(func(c *Conn) bool {
+		return id.clashes(c.ledger) || c.greeted && c.plane == Member && c.ledger == (LedgerID{})
+	})
 }

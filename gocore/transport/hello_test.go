@@ -9,16 +9,7 @@ import (
 // speaking opens a member that speaks another version than this build.
 func speaking(t *testing.T, version Version, faults chan error) *T {
 	t.Helper()
-	tr, err := New(Config{Listen: "127.0.0.1:0", Identity: member(t, swarmKey), Version: version, Fault: func(_ string, err error) {
-		if faults != nil {
-			faults <- err
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tr.Close() })
-	return tr
+	return start(t, Config{Identity: member(t, swarmKey), Version: version}, faults)
 }
 
 func TestNeighbouringVersionsWorkTogetherOrAreNamedOnBothSides(t *testing.T) {

@@ -133,11 +133,7 @@ func (t *T) acceptLoop() {
 			}
 		}
 		if entry := t.enter(raw); entry != nil {
-			t.wg.Add(1)
-			go func() {
-				defer t.wg.Done()
-				t.handshake(raw, entry)
-			}()
+			t.wg.Go(func() { t.handshake(raw, entry) })
 		}
 	}
 }

@@ -67,16 +67,14 @@ func (t *T) reach(ctx context.Context, addr string, peer PeerID) (net.Conn, erro
 		t.mu.Unlock()
 		return nil, ErrClosed
 	}
-	t.wg.Add(1)
-	t.mu.Unlock()
-	go func() {
-		defer t.wg.Done()
+	t.wg.Go(func() {
 		conn, err := t.straight(ctx, addr, peer, detour)
 		result <- connected{conn, err}
 		if err == nil {
 			straightWon()
 		}
-	}()
+	})
+	t.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -155,6 +153,7 @@ func (t *T) CloseAt(peer PeerID, addr string) {
 // CloseVia closes the connections that a peer passes on for this one.
 func (t *T) CloseVia(via PeerID) { t.closeIf(func(c *Conn) bool { return c.via == via }) }
 
+// closeIf asks under the lock.
 func (t *T) closeIf(condition func(*Conn) bool) {
 	t.mu.Lock()
 	var ends []*Conn

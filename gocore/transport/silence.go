@@ -26,22 +26,20 @@ func (t *T) watchSilence() {
 		case <-t.ctx.Done():
 			return
 		}
-		for _, peer := range t.swallowed() {
+		for peer := range t.swallowed() {
 			t.CloseStraight(peer)
 		}
 	}
 }
 
 // swallowed are the peers on whose connections nothing gets through.
-func (t *T) swallowed() []PeerID {
+func (t *T) swallowed() map[PeerID]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	seen := map[PeerID]bool{}
-	var peers []PeerID
+	peers := map[PeerID]bool{}
 	for c := range t.conns {
-		if tcp, ok := c.under.Conn.(*net.TCPConn); ok && !seen[c.peer] && unanswered(tcp) {
-			seen[c.peer] = true
-			peers = append(peers, c.peer)
+		if tcp, ok := c.under.Conn.(*net.TCPConn); ok && !peers[c.peer] && unanswered(tcp) {
+			peers[c.peer] = true
 		}
 	}
 	return peers

@@ -287,10 +287,6 @@ func (t *T) Close() error {
 	for _, l := range t.listeners {
 		listeners = append(listeners, l)
 	}
-	var conns []*Conn
-	for c := range t.conns {
-		conns = append(conns, c)
-	}
 	for e := t.pending.Front(); e != nil; e = e.Next() {
 		_ = e.Value.(net.Conn).Close()
 	}
@@ -299,9 +295,7 @@ func (t *T) Close() error {
 	for _, l := range listeners {
 		_ = l.Close()
 	}
-	for _, c := range conns {
-		_ = c.Close()
-	}
+	t.closeIf(func(*Conn) bool { return true })
 	t.wg.Wait()
 	return nil
 }

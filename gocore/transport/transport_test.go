@@ -37,12 +37,18 @@ func member(t *testing.T, key []byte) *identity.Identity {
 
 func open(t *testing.T, key []byte, faults chan error) *T {
 	t.Helper()
-	tr, err := New(Config{Listen: "127.0.0.1:0", Identity: member(t, key), Congestion: "no-such-algorithm",
-		Fault: func(_ string, err error) {
-			if faults != nil {
-				faults <- err
-			}
-		}})
+	return start(t, Config{Identity: member(t, key), Congestion: "no-such-algorithm"}, faults)
+}
+
+func start(t *testing.T, config Config, faults chan error) *T {
+	t.Helper()
+	config.Listen = "127.0.0.1:0"
+	config.Fault = func(_ string, err error) {
+		if faults != nil {
+			faults <- err
+		}
+	}
+	tr, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
