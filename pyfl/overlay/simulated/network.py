@@ -249,19 +249,13 @@ class SimulatedNetwork:
         process.enter(State.RUNNING)
         process.resumed()
         for call in self._resume_calls.pop(process, []):
-            self.schedule(0.0, partial(self._call_if_running, process, call))
+            self.schedule(0.0, call)
         self.membership.resumed(process)
         self._topology_changed()
 
     def when_resumed(self, process: Process, call: Callable[[], None]) -> None:
-        """Keep a stopped process's call for its resume."""
+        """Keep a stopped process's call for its resume, when it must look again whether the process runs."""
         self._resume_calls.setdefault(process, []).append(call)
-
-    def _call_if_running(self, process: Process, call: Callable[[], None]) -> None:
-        if process.running:
-            call()
-        elif process.state is State.STOPPED:
-            self.when_resumed(process, call)
 
     def restart(self, who: Who, *, keep_disk: bool = True) -> SimulatedOverlay:
         """Start a peer's process anew, killing it first if it lives: same id and name, another overlay."""

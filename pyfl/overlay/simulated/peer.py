@@ -87,7 +87,7 @@ class SimulatedOverlay:
         if state is State.RUNNING and not self._closing:
             self.process.run(call)
         elif state is State.STOPPED:
-            self._network.when_resumed(self.process, call)
+            self._network.when_resumed(self.process, partial(self._fire, call))
 
     def _live(self) -> Process:
         process = self.process
