@@ -141,7 +141,7 @@ class CheckpointStore:
         tensors = {MODEL: model, **{f"state_{i}": vector for i, vector in enumerate(state)}}
         try:
             save_file(tensors, temporary, {"round": str(saved.round)})
-            if _digests(model, state) != (saved.model, saved.state):  # the driver has gone on, and what was written is a mixture
+            if digests.of_model(model, state) != (saved.model, saved.state):  # the driver has gone on, and what was written is a mixture
                 temporary.unlink()
                 return False
             self._sync_file(temporary)
@@ -256,7 +256,7 @@ class CheckpointStore:
         except (OSError, SafetensorError, ValueError, TypeError) as error:
             self._set_aside(name, str(error))
             return False
-        if _digests(model, state) != (saved.model, saved.state):
+        if digests.of_model(model, state) != (saved.model, saved.state):
             self._set_aside(name, "it does not have the digests that its sidecar says")
             return False
         return True
@@ -271,10 +271,6 @@ class CheckpointStore:
         except OSError as error:
             done = f"is passed over, and could not be set aside ({error})"
         self._warn(f"Checkpoint {name} {done}: {why}. An older one, or the swarm, is used instead.")
-
-
-def _digests(model: Flat, state: Sequence[Flat]) -> tuple[str, str]:
-    return digests.combine(digests.of_vector(model)), digests.combine_vectors([digests.of_vector(v) for v in state])
 
 
 def _numbers(name: str) -> tuple[int, ...]:

@@ -69,15 +69,14 @@ def _size(name: str, peers: str) -> Size:
     from dataclasses import replace
 
     from pyfl.errors import ConfigError
-    from pyfl.simulation.drawing import STANDARD, WIDE
+    from pyfl.simulation.drawing import SIZES
     from pyfl.simulation.scenario import MOST_PEERS
 
-    sizes = {"standard": STANDARD, "wide": WIDE}
-    if name not in sizes:
-        raise ConfigError(f"--size {name!r} is unknown; expected {' or '.join(sizes)}.")
+    if name not in SIZES:
+        raise ConfigError(f"--size {name!r} is unknown; expected {' or '.join(SIZES)}.")
     if not peers:
-        return sizes[name]
+        return SIZES[name]
     wanted = _range(peers, "--peers")
     if not 1 <= wanted[0] <= wanted[-1] <= MOST_PEERS:
         raise ConfigError(f"--peers {peers!r}: expected from 1 to {MOST_PEERS}.")
-    return replace(sizes[name], peers=(wanted[0], wanted[-1]))
+    return replace(SIZES[name], peers=(wanted[0], wanted[-1]))

@@ -20,6 +20,5 @@ class Ailments:
     """Its trainer goes on until it is told to stop."""
     frozen_until_s: float = 0.0
     """Its driver takes in nothing; its overlay lives."""
-    frozen_since_s: float = 0.0
     unread: deque[object] = field(default_factory=deque[object])
     """What the driver has not taken in meanwhile, in order."""

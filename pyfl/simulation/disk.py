@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pyfl.checkpoints import BestMark, CheckpointStore, Saved
 from pyfl.errors import CheckpointError
-from pyfl.rounds.buffers import Buffers
 from pyfl.wire import digests
 
 __all__ = ["SimulatedCheckpoints"]
@@ -73,7 +72,7 @@ class SimulatedCheckpoints(CheckpointStore):
 
 def _is(saved: Saved, model: Flat, state: Sequence[Flat]) -> bool:
     """Whether this still is what it was to be saved as: a slow worker may come when the driver has gone on."""
-    return Buffers.digest_of([digests.of_vector(model), *(digests.of_vector(v) for v in state)]) == (saved.model, saved.state)
+    return digests.of_model(model, state) == (saved.model, saved.state)
 
 
 def _copy(saved: Saved, model: Flat, state: Sequence[Flat]) -> Model:

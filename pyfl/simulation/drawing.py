@@ -12,7 +12,7 @@ from pyfl.simulation.probe import STRIDE
 from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import Tiers, chain, direct, rotated, star, tree
 
-__all__ = ["STANDARD", "WIDE", "Size", "draw"]
+__all__ = ["SIZES", "STANDARD", "WIDE", "Size", "draw"]
 
 STRATEGIES: tuple[Callable[[], Strategy], ...] = (fedavg, fedavgm, fedadam)
 TIERS: tuple[Callable[[], Tiers], ...] = (lambda: rotated(2), lambda: rotated(4), lambda: tree(2), star, chain, direct)
@@ -34,6 +34,7 @@ class Size:
 
 STANDARD = Size(peers=(3, 7), rounds=5, segments=(2, 4), scratch=(1, 2), horizon_s=20.0)
 WIDE = Size(peers=(3, 9), rounds=6, segments=(25, 25), scratch=(0, 0), horizon_s=25.0)
+SIZES = {"standard": STANDARD, "wide": WIDE}
 
 
 def draw(seed: int, size: Size = STANDARD, kinds: Sequence[str] = FAULT_KINDS) -> Scenario:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pyfl import events
 from pyfl.aggregation import Strategy, fixedpoint
 from pyfl.aggregation.strategy import server_step
-from pyfl.rounds.buffers import Buffers
 from pyfl.rounds.records import ROUND, RoundRecord
 from pyfl.simulation import plain
 from pyfl.simulation.ledger_log import committed, committees_before, run_of
@@ -59,7 +58,7 @@ def check_life(life: SimulatedPeer, rounds: dict[int, RoundRecord]) -> None:
         if number <= 0 and number not in rounds and model_0(life, number):
             continue
         assert number in rounds, f"I2: {name} installed round {number}, which is not committed"
-        held = Buffers.digest_of([digests.of_vector(model), *(digests.of_vector(v) for v in life.states[number])])
+        held = digests.of_model(model, life.states[number])
         assert held[0] == rounds[number].model, f"I1: {name} holds another model for round {number}"
         assert held[1] == rounds[number].state, f"I1: {name} holds another server state for round {number}"
     order = list(life.models)
@@ -141,7 +140,7 @@ def _after_step(strategy: Strategy, layout: Layout, base: Flat, delta: Flat, sta
     out, after = np.empty_like(base), [np.empty_like(v) for v in state[:own]]
     step(out, base, delta, state[:own], after)
     after += state[own:]  # what was prepared stays as it is
-    return Buffers.digest_of([digests.of_vector(out), *(digests.of_vector(v) for v in after)])
+    return digests.of_model(out, after)
 
 
 def check_contributors(rounds: dict[int, RoundRecord], lives: list[SimulatedPeer]) -> None:

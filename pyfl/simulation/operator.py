@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
-
-from pyfl.rounds.records import CONTROL, ControlRecord
+from pyfl.rounds.records import ControlRecord
+from pyfl.simulation.ledger_log import last_control
 from pyfl.simulation.swarm import SimulatedSwarm
 
 __all__ = ["say"]
@@ -18,8 +17,7 @@ _STATES = {"pause": "paused", "resume": "running", "stop": "stopping"}
 def say(swarm: SimulatedSwarm, wish: str) -> None:
     """`pause SECONDS`, `resume`, `stop` or `kick N`: written through some peer, again each second until the ledger says it."""
     verb, _, whom = wish.partition(" ")
-    _, value = swarm.network.ledger.raft.state.get(CONTROL, (0, b""))
-    control = msgspec.msgpack.decode(value, type=ControlRecord) if value else ControlRecord()
+    control = last_control(swarm)
     kicked = {p for p in swarm.current if verb == "kick" and swarm.index_of(p) == int(whom)}
     wanted = ControlRecord(
         state=_STATES.get(verb, control.state), kicked=tuple(sorted({*control.kicked, *kicked})), by="an operator"  # type: ignore[arg-type]

@@ -9,13 +9,12 @@ from pyfl.overlay.simulated import NetworkOptions, SimulatedOverlay
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.records import Deadlines
 from pyfl.simulation.operator import say
-from pyfl.simulation.probe import SEGMENT_BYTES, Probe
+from pyfl.simulation.probe import Probe
 from pyfl.simulation.scenario import Scenario
 from pyfl.simulation.swarm import SimulatedPeer, SimulatedSwarm
 from pyfl.training.trainer import FlatTrainer
-from pyfl.wire import segments
 
-__all__ = ["UNTIL_S", "Livelock", "Started", "play", "start"]
+__all__ = ["UNTIL_S", "Livelock", "Started", "start"]
 
 UNTIL_S = 400.0
 EVENTS_AT_ONCE = 20_000  # no honest run has so many at the same virtual moment; a hot loop has
@@ -97,7 +96,7 @@ class Started:
 
 
 def start(scenario: Scenario) -> Started:
-    """Begin a run; nothing has happened yet. Segments must be small meanwhile: `segments.smallest`."""
+    """Begin a run; nothing has happened yet. Segments must be as small as `SEGMENT_BYTES` meanwhile: `segments.smallest`."""
     swarm = _Swarm(scenario)
     scenario.faults.apply(swarm.network)
     for number, at in enumerate(scenario.late, start=scenario.peers - len(scenario.late)):
@@ -105,9 +104,3 @@ def start(scenario: Scenario) -> Started:
     for at, wish in scenario.wishes:
         swarm.network.schedule(at, partial(say, swarm, wish))
     return Started(scenario, swarm)
-
-
-def play(scenario: Scenario) -> Started:
-    """Run a scenario to its end, with segments as small as it wants them."""
-    with segments.smallest(SEGMENT_BYTES):
-        return start(scenario).run()

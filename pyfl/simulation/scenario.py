@@ -9,6 +9,8 @@ from pyfl.aggregation import Strategy
 from pyfl.aggregation.strategy import parse as parse_strategy
 from pyfl.errors import ConfigError, PyflError
 from pyfl.overlay.simulated.faults import Fault, FaultPlan
+from pyfl.overlay.simulated.steps import ANYONE
+from pyfl.overlay.simulated.strikes import IT, LEADER
 from pyfl.rounds.driver import Driver
 from pyfl.rounds.early_stopping import EarlyStopping
 from pyfl.simulation.probe import STRIDE, Probe
@@ -136,7 +138,7 @@ class Scenario:
         present = {f"peer-{i}" for i in range(self.peers - len(self.late))}
         named = {name for f in self.faults.faults for name in (*f.peers, *(n for group in f.groups for n in group))}
         named |= {f.trigger.peer for f in self.faults.faults if f.trigger}
-        unknown = sorted(named - present - {"leader", "it", "anyone"}) + [f"peer-{i}" for i in strangers]
+        unknown = sorted(named - present - {LEADER, IT, ANYONE}) + [f"peer-{i}" for i in strangers]
         if unknown:
             raise ValueError(f"{', '.join(unknown)} is not there from the beginning; there are {', '.join(sorted(present))}")
 

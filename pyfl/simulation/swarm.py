@@ -88,7 +88,6 @@ class SimulatedSwarm:
         self._scratch = scratch
         self._indices: dict[str, int] = {}
         self._lives = 0
-        self._founder = ""
         self._durable, self._stay, self._early_stopping, self._residuals = durable, stay, early_stopping, residuals
         self._stores: dict[Disk, SimulatedCheckpoints] = {}
         self.current: dict[str, SimulatedPeer] = {}
@@ -97,14 +96,12 @@ class SimulatedSwarm:
         self.network.ailments = self._ail
         self.min_peers = peers - late
         for index in range(peers - late):
-            self.start_peer(index, found=index == 0)
+            self.start_peer(index)
 
-    def start_peer(self, index: int, *, found: bool = False) -> SimulatedPeer:
-        """Start one more peer."""
-        overlay = self.network.add_peer(f"peer-{index}", found=found)
+    def start_peer(self, index: int) -> SimulatedPeer:
+        """Start one more peer; peer 0 founds the swarm."""
+        overlay = self.network.add_peer(f"peer-{index}", found=index == 0)
         self._indices[overlay.me] = index
-        if found:
-            self._founder = overlay.me
         return self._attach(overlay)
 
     def index_of(self, peer: str) -> int:
@@ -156,7 +153,7 @@ class SimulatedSwarm:
         overlay.on_event = lambda event: self.handle(overlay, event)
         proposal = None
         trainer = None
-        if overlay.me == self._founder:  # also one that comes back: it may have died before it wrote the run
+        if index == 0:  # also one that comes back: it may have died before it wrote the run
             trainer = self.trainer_of(peer)
             proposal = self._proposal(trainer)
         overlay.process.run(lambda: peer.driver.start(proposal, trainer))
@@ -244,7 +241,7 @@ class SimulatedSwarm:
             case "grind":
                 ailments.grinds_until_s = until_s
             case "freeze":
-                ailments.frozen_since_s, ailments.frozen_until_s = now, until_s
+                ailments.frozen_until_s = until_s
                 self.network.schedule(INATTENTIVE_S, partial(self._hand_over, peer))
                 if fault.after_s:
                     peer.overlay.schedule(fault.after_s, partial(self._thaw, peer))

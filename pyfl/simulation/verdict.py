@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from pyfl.simulation.invariants import check
 from pyfl.simulation.ledger_log import committed
-from pyfl.simulation.playing import play
+from pyfl.simulation.playing import start
 from pyfl.simulation.probe import SEGMENT_BYTES
 from pyfl.simulation.scenario import Scenario
 from pyfl.wire import segments
@@ -25,7 +24,6 @@ class Verdict:
     finished: bool = False
     virtual_s: float = 0.0
     events: int = 0
-    seconds: float = 0.0
     struck: dict[str, int] = field(default_factory=dict[str, int])
     """Faults that struck, by kind; those that were skipped are not in it."""
 
@@ -37,19 +35,17 @@ class Verdict:
 
 def judge(scenario: Scenario) -> Verdict:
     """Play and check. Whatever is raised is a violation: the product must not fail either."""
-    began = time.perf_counter()
     violation, started = "", None
     with segments.smallest(SEGMENT_BYTES):
         try:
-            started = play(scenario)
+            started = start(scenario).run()
             check(started)
         except AssertionError as error:
             violation = str(error) or "an assertion without words"
         except Exception as error:  # noqa: BLE001 - the finding of this tool
             violation = f"{type(error).__name__}: {error}"
         rounds = len(committed(started.swarm)) if started and not violation else 0
-    seconds = time.perf_counter() - began
     if started is None:
-        return Verdict(scenario.seed, violation, seconds=seconds)
+        return Verdict(scenario.seed, violation)
     network = started.swarm.network
-    return Verdict(scenario.seed, violation, rounds, started.finished, network.now, started.events, seconds, dict(network.struck))
+    return Verdict(scenario.seed, violation, rounds, started.finished, network.now, started.events, dict(network.struck))

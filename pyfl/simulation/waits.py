@@ -16,7 +16,7 @@ __all__ = ["check_epochs", "check_excuse", "check_exits", "check_removals"]
 
 def check_epochs(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord]) -> None:
     """I5: a round is begun again because of faults, and not for ever."""
-    faults = len([what for _, what in swarm.network.fault_log if not what.startswith("skipped")])
+    faults = len(done(swarm))
     for number, record in rounds.items():
         assert record.epoch <= 3 + 2 * faults, f"I5: round {number} took {record.epoch} epochs; there were {faults} faults"
 
@@ -31,7 +31,7 @@ def check_exits(swarm: SimulatedSwarm, rounds: dict[int, RoundRecord], lives: li
             continue
         if exit_.code == REFUSED and life.overlay.me in control.kicked:
             continue
-        if exit_.code == CheckpointError.exit_code and struck(swarm, f"disk {life.overlay.name}"):
+        if exit_.code == CheckpointError.exit_code and any(what.startswith(f"disk {life.overlay.name}") for _, what in done(swarm)):
             continue  # a voter that cannot make a result durable ends
         assert last is not None, f"I5: {life.overlay.name} ended with {exit_} before any round"
         stopped = last.voids >= VOIDS_TO_STOP
@@ -79,7 +79,7 @@ def check_removals(swarm: SimulatedSwarm, scenario: Scenario, lives: list[Simula
     if scenario.straggler >= 0 or scenario.loss or scenario.drivers:
         return
     kicked = last_control(swarm).kicked
-    trouble_s = min((when for when, what in swarm.network.fault_log if not what.startswith("skipped")), default=float("inf"))
+    trouble_s = min((when for when, _ in done(swarm)), default=float("inf"))
     for life in lives:
         for when, event in life.seen:
             if isinstance(event, events.PeerRemoved) and when < trouble_s and event.peer not in kicked:
@@ -87,6 +87,6 @@ def check_removals(swarm: SimulatedSwarm, scenario: Scenario, lives: list[Simula
                 raise AssertionError(f"I5: {name} was removed from round {event.round} before anything went wrong: {event.why}")
 
 
-def struck(swarm: SimulatedSwarm, fault: str) -> bool:
-    """Whether such a fault struck."""
-    return any(what.startswith(fault) for _, what in swarm.network.fault_log)
+def done(swarm: SimulatedSwarm) -> list[tuple[float, str]]:
+    """What was done to the network and its peers, and when; not what was skipped."""
+    return [(when, what) for when, what in swarm.network.fault_log if not what.startswith("skipped")]

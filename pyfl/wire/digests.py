@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyfl.wire.segments import cut
 
-__all__ = ["DIGEST_BYTES", "combine", "combine_vectors", "of_segment", "of_vector"]
+__all__ = ["DIGEST_BYTES", "combine", "combine_vectors", "of_model", "of_segment", "of_vector"]
 
 DIGEST_BYTES = 32
 
@@ -31,6 +31,11 @@ def combine(segments: Sequence[bytes]) -> str:
 def combine_vectors(vectors: Sequence[Sequence[bytes]]) -> str:
     """The digest of a server state from its vectors' segment digests; of no vectors too."""
     return combine([bytes.fromhex(combine(vector)) for vector in vectors])
+
+
+def of_model(model: NDArray[np.float32], state: Sequence[NDArray[np.float32]]) -> tuple[str, str]:
+    """The digests of a flat model and of its server state."""
+    return combine(of_vector(model)), combine_vectors([of_vector(v) for v in state])
 
 
 def of_vector(values: NDArray[np.float32]) -> list[bytes]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from pyfl import events
-from tests.deploy.network_machines import reason_for_none
-from tests.deploy.routed_network import RoutedNetwork, routed_network
+from pyfl.chaos.namespaces import PORT, permitted
+from pyfl.peer.swarm_key import write_secret
+from tests.deploy.moving_machines import MovingMachines
 from tests.real.programs import Program, Programs, tell
-from tests.real.swarms import Story
+from tests.real.swarms import story_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -22,19 +23,19 @@ FOR_EVER = "100000"
 
 
 @pytest.fixture
-def network() -> Iterator[RoutedNetwork]:
-    if reason := reason_for_none():
-        pytest.skip(reason)
-    with routed_network(4) as made:
+def network() -> Iterator[MovingMachines]:
+    if reason := permitted():
+        pytest.skip(f"network namespaces: {reason}")
+    with MovingMachines(4) as made:
         yield made
 
 
-def start(swarm: Programs, network: RoutedNetwork, index: int, *more: str, port: int = 7700, name: str = "") -> Program:
+def start(swarm: Programs, network: MovingMachines, index: int, *more: str, port: int = PORT, name: str = "") -> Program:
     """The peer of a machine; machine 0's founds the swarm."""
-    role = ["--app", APP, "--rounds", FOR_EVER, "--min-peers", "4"] if index == 0 else ["--join", f"{network.addresses[0]}:7700"]
+    role = ["--app", APP, "--rounds", FOR_EVER, "--min-peers", "4"] if index == 0 else ["--join", network.address(0)]
     data = str(swarm.directory / f"peer-{index}")
     listen = ["--listen", f"0.0.0.0:{port}", "--name", f"peer-{index}", "--data-dir", data, "--index", str(index), "--of", "4"]
-    return swarm.start(*listen, *role, *more, name=name, namespace=network.machines[index])
+    return swarm.start(*listen, *role, *more, name=name, inside=network.inside(index))
 
 
 def committed(program: Program) -> dict[int, tuple[str, ...]]:
@@ -51,23 +52,13 @@ def together(program: Program, peers: int, since: int) -> int:
     return sum(1 for number, who in committed(program).items() if number > since and len(who) == peers)
 
 
-def check(swarm: Programs) -> None:
-    """I1 over all that was told."""
-    story = Story()
-    for index, program in enumerate(swarm.programs):
-        for event in program.events:
-            story.take(index, event)
-    story.check_digests()
-
-
 def routes(program: Program) -> list[tuple[str, str]]:
     return [(e.data.peer, e.data.via) for e in program.said(events.LinkRouted) if isinstance(e.data, events.LinkRouted)]
 
 
-def begin(swarm: Programs, network: RoutedNetwork) -> list[str]:
+def begin(swarm: Programs, network: MovingMachines) -> list[str]:
     """Four peers that have made a round together; returns their ids."""
-    (swarm.directory / "swarm.key").write_text("7" * 64)
-    (swarm.directory / "swarm.key").chmod(0o600)
+    write_secret(swarm.directory / "swarm.key", "7" * 64)
     founder = start(swarm, network, 0)
     swarm.until(lambda: bool(founder.events), 60.0, "the founder tells something")
     for index in (1, 2, 3):
@@ -82,12 +73,13 @@ def end(swarm: Programs) -> None:
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (2, 3)], ids=["with-the-founder", "of-two-joiners"])
-def test_two_that_cannot_reach_each_other_go_on_contributing(tmp_path: Path, network: RoutedNetwork, pair: tuple[int, int]) -> None:
+def test_two_that_cannot_reach_each_other_go_on_contributing(tmp_path: Path, network: MovingMachines, pair: tuple[int, int]) -> None:
     with Programs(tmp_path) as swarm:
         ids = begin(swarm, network)
         one, other = (swarm.programs[i] for i in pair)
         before = last(one)
-        network.cut(*pair)
+        for source, target in (pair, pair[::-1]):
+            network.cut(source, target)
         swarm.until(lambda: bool(routes(one)) and bool(routes(other)), 60.0, "both go around")
         (towards, via), *_ = routes(one)
         assert towards == ids[pair[1]]
@@ -99,38 +91,38 @@ def test_two_that_cannot_reach_each_other_go_on_contributing(tmp_path: Path, net
             if e.get("peer") == ids[pair[1]]
         ]  # fmt: skip
         assert entry["via"] in ids
-        network.heal(*pair)
+        network.heal()
         swarm.until(lambda: routes(one)[-1] == (ids[pair[1]], "") and routes(other)[-1][1] == "", 90.0, "both connect again")
         since = last(one)
         swarm.until(lambda: all(together(p, 4, since) >= 2 for p in swarm.programs), 60.0, "rounds go on")
         for program in (one, other):
             gone = [e.data for e in program.said(events.PeerLeft)]
             assert not gone, f"{program.name} took a living peer for gone: {gone}"
-        check(swarm)
+        story_of(enumerate(swarm.programs)).check_digests()
         end(swarm)
 
 
 @pytest.mark.parametrize("mover", [0, 3], ids=["the-founder", "a-joiner"])
-def test_a_peer_whose_address_changes_contributes_again(tmp_path: Path, network: RoutedNetwork, mover: int) -> None:
+def test_a_peer_whose_address_changes_contributes_again(tmp_path: Path, network: MovingMachines, mover: int) -> None:
     with Programs(tmp_path) as swarm:
         begin(swarm, network)
-        network.move(mover, 77)
+        network.move(mover)
         since = last(swarm.programs[mover])
         swarm.until(lambda: all(together(p, 4, since + 1) >= 3 for p in swarm.programs), 90.0, "three rounds of all four")
-        check(swarm)
+        story_of(enumerate(swarm.programs)).check_digests()
         end(swarm)
 
 
 @pytest.mark.parametrize("mover", [1, 3])
-def test_a_peer_that_restarts_at_another_address_contributes_again(tmp_path: Path, network: RoutedNetwork, mover: int) -> None:
+def test_a_peer_that_restarts_at_another_address_contributes_again(tmp_path: Path, network: MovingMachines, mover: int) -> None:
     with Programs(tmp_path) as swarm:
         ids = begin(swarm, network)
         swarm.programs[mover].signal(signal.SIGKILL)
-        network.move(mover, 78)
+        network.move(mover)
         again = start(swarm, network, mover, port=7799, name=f"peer-{mover}-again")
         swarm.until(lambda: together(again, 4, 0) >= 3, 120.0, "three rounds of all four")
         assert again.events[0].peer == ids[mover]
         live = [p for i, p in enumerate(swarm.programs) if i != mover]
         swarm.until(lambda: all(together(p, 4, last(again) - 1) >= 1 for p in live), 60.0, "all see them")
-        check(swarm)
+        story_of(enumerate(swarm.programs)).check_digests()
         end(swarm)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 from pyfl import events
 from pyfl.overlay.free_port import free_ports
-from tests.real.programs import Program, Programs, environment
+from tests.real.programs import Program, Programs, call
 
 __all__ = ["PEERS", "Swarm", "contributed", "digests"]
 
@@ -18,10 +17,9 @@ PEERS = 5
 class Swarm:
     """Five peers with data directories of their own; a peer that is started again has the command it had."""
 
-    def __init__(self, programs: Programs, directory: Path, app: str = "linear", rounds: int = 100000) -> None:
+    def __init__(self, programs: Programs, directory: Path, app: str = "linear") -> None:
         self.programs, self.directory, self.ports = programs, directory, free_ports(PEERS)
-        self._run = ("--app", app, "--rounds", str(rounds), "--min-peers", str(PEERS))
-        self.peers: list[Program] = []
+        self._run = ("--app", app, "--rounds", "100000", "--min-peers", str(PEERS))
 
     def home(self, index: int) -> Path:
         """A peer's data directory."""
@@ -37,8 +35,7 @@ class Swarm:
 
     def recover(self, index: int, *more: str) -> subprocess.CompletedProcess[str]:
         """`pyfl recover` on a peer's data directory."""
-        line = [sys.executable, "-c", "from pyfl.cli import main; main()", "recover", "--data-dir", str(self.home(index)), *more]
-        return subprocess.run(line, cwd=self.directory, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        return call(self.directory, self.home(index), "recover", *more)
 
 
 def digests(*peers: Program) -> dict[int, str]:
@@ -52,8 +49,15 @@ def digests(*peers: Program) -> dict[int, str]:
 
 
 def contributed(peer: Program, among: Program, after: int) -> bool:
-    """`among` saw a round later than `after` to which `peer` contributed."""
+    """`among` saw a round later than `after` to which `peer` contributed what it trained in this life.
+
+    A round that was under way when its life before ended may be committed later, with what that life had trained.
+    """
+    trained = {e.data.round for e in peer.said(events.TrainingEnded) if isinstance(e.data, events.TrainingEnded)}
     return any(
-        isinstance(e.data, events.RoundCommitted) and e.data.round > after and peer.events[0].peer in e.data.contributors
+        isinstance(e.data, events.RoundCommitted)
+        and e.data.round > after
+        and e.data.round in trained
+        and peer.events[0].peer in e.data.contributors
         for e in among.events
     )

@@ -18,7 +18,7 @@ import msgspec
 import pyfl
 from pyfl.events import Stamped
 
-__all__ = ["Program", "Programs", "run_to_end", "tell"]
+__all__ = ["Program", "Programs", "call", "run_to_end", "tell"]
 
 ROOT = Path(pyfl.__file__).parent.parent
 _decoder = msgspec.json.Decoder(Stamped)
@@ -36,10 +36,17 @@ def command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pyfl.peer", *arguments]
 
 
-def tell(directory: Path, data_dir: Path, *arguments: str) -> str:
-    """What `pyfl ARGUMENTS --data-dir DATA_DIR` answers."""
+def call(directory: Path, data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`pyfl ARGUMENTS --data-dir DATA_DIR`, run to its end however it ends."""
     line = [sys.executable, "-c", "from pyfl.cli import main; main()", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(line, cwd=directory, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(line, cwd=directory, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
+def tell(directory: Path, data_dir: Path, *arguments: str) -> str:
+    """What `pyfl ARGUMENTS --data-dir DATA_DIR` answers; an error if it fails."""
+    done = call(directory, data_dir, *arguments)
+    done.check_returncode()
+    return done.stdout
 
 
 def run_to_end(directory: Path, *arguments: str, **more: str) -> tuple[int, str]:
@@ -53,11 +60,10 @@ def run_to_end(directory: Path, *arguments: str, **more: str) -> tuple[int, str]
 class Program:
     """One peer's process; its log is `name`.log in the swarm's directory."""
 
-    def __init__(self, name: str, directory: Path, arguments: Sequence[str], env: dict[str, str], namespace: str = "") -> None:
+    def __init__(self, name: str, directory: Path, arguments: Sequence[str], env: dict[str, str], inside: Sequence[str] = ()) -> None:
         self.name, self.log = name, directory / f"{name}.log"
         self.events: list[Stamped] = []
         with self.log.open("ab") as log:
-            inside = ["ip", "netns", "exec", namespace] if namespace else []
             self.process = subprocess.Popen([*inside, *command(arguments)], cwd=directory, env=env, stdout=subprocess.PIPE, stderr=log)
         self._rest = b""
 
@@ -92,9 +98,9 @@ class Programs:
     def __enter__(self) -> Programs:
         return self
 
-    def start(self, *arguments: str, name: str = "", namespace: str = "") -> Program:
-        """Start a peer, in a network namespace if one is named; its index is its place in `programs`."""
-        program = Program(name or f"peer-{len(self.programs)}", self.directory, [*arguments, "--json"], self._env, namespace)
+    def start(self, *arguments: str, name: str = "", inside: Sequence[str] = ()) -> Program:
+        """Start a peer, `inside` what runs its command; its index is its place in `programs`."""
+        program = Program(name or f"peer-{len(self.programs)}", self.directory, [*arguments, "--json"], self._env, inside)
         self._stack.callback(_end, program.process)
         self.programs.append(program)
         assert program.process.stdout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from pyfl.events import Stamped
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import write_secret
+from tests.real.programs import Program
 
-__all__ = ["Story", "check_probes", "models", "settings_for"]
+__all__ = ["Story", "check_probes", "models", "settings_for", "story_of"]
 
 
 def settings_for(directory: Path, peers: int, app: str, rounds: int, **more: object) -> list[PeerSettings]:
@@ -79,6 +81,15 @@ class Story:
         """I1: one model a round."""
         for number, digests in self.installed.items():
             assert len(set(digests.values())) == 1, f"I1: round {number} has {digests}"
+
+
+def story_of(lives: Iterable[tuple[int, Program]]) -> Story:
+    """What these told, each under its peer's index."""
+    story = Story()
+    for index, program in lives:
+        for event in program.events:
+            story.take(index, event)
+    return story
 
 
 def models(directory: Path) -> dict[int, np.ndarray]:

@@ -11,7 +11,7 @@ from pyfl import events
 from pyfl.checkpoints import best_checkpoint
 from pyfl.overlay.free_port import free_ports
 from tests.real.programs import Programs
-from tests.real.swarms import Story
+from tests.real.swarms import story_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
@@ -25,10 +25,7 @@ def test_the_swarm_ends_by_its_metric_and_every_peer_keeps_the_best_model(tmp_pa
         for port in ports[1:]:
             swarm.start("127.0.0.1", str(port), f"127.0.0.1:{ports[0]}")
         assert swarm.codes(90.0) == [0, 0, 0], swarm.logs()
-        story = Story()
-        for index, program in enumerate(swarm.programs):
-            for event in program.events:
-                story.take(index, event)
+        story = story_of(enumerate(swarm.programs))
         story.check_digests()
         losses = {number: e.loss for number, e in story.committed.items() if e.loss is not None and e.scored}
         best = min(losses, key=lambda number: (losses[number], number))

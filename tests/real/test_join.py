@@ -9,7 +9,7 @@ import pytest
 from pyfl import events
 from pyfl.overlay.free_port import free_ports
 from tests.real.programs import Program, Programs, tell
-from tests.real.swarms import Story
+from tests.real.swarms import story_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
@@ -61,16 +61,6 @@ def everybody_knows_everybody(swarm: Programs) -> bool:
     )
 
 
-def check(swarm: Programs) -> Story:
-    """I1 over all that was told."""
-    story = Story()
-    for index, program in enumerate(swarm.programs):
-        for event in program.events:
-            story.take(index, event)
-    story.check_digests()
-    return story
-
-
 @pytest.mark.parametrize("app", ["onehot:40KB,train_s=0.3", "linear:steps=4000"])
 def test_each_joiner_is_found_by_all_and_contributes_from_the_round_after(tmp_path: Path, app: str) -> None:
     with Programs(tmp_path) as swarm:
@@ -81,7 +71,8 @@ def test_each_joiner_is_found_by_all_and_contributes_from_the_round_after(tmp_pa
         assert first[-1] > first[0], "the run was going before the last one came"
         tell(tmp_path, next(tmp_path.glob("pyfl-data/*")), "stop")
         assert swarm.codes(60.0) == [0] * PEERS, swarm.logs()
-        story = check(swarm)
+        story = story_of(enumerate(swarm.programs))
+        story.check_digests()
         last = max(story.committed)
         assert len(story.committed[last].contributors) == PEERS
         assert set(story.installed[last]) == set(range(PEERS)), "everybody leaves with the last model"
@@ -94,7 +85,8 @@ def test_six_programs_learn_digits(tmp_path: Path) -> None:
         swarm.until(lambda: all(contributes_from_its_second_round_on(p) for p in swarm.programs), 200.0, "all contribute")
         tell(tmp_path, next(tmp_path.glob("pyfl-data/*")), "stop")
         assert swarm.codes(60.0) == [0] * PEERS, swarm.logs()
-        story = check(swarm)
+        story = story_of(enumerate(swarm.programs))
+        story.check_digests()
         last = story.committed[max(story.committed)]
         assert len(last.contributors) == PEERS
         assert last.accuracy is not None

@@ -67,24 +67,30 @@ class Swarm:
             else:
                 return
 
+    def check(self, scratch: int) -> None:
+        """Every member has every contribution once in every segment, with what belongs beside it."""
+        segments, expected = range(len(self._beside)), sum(self.own.values())
+        for peer, reduction in self.reductions.items():
+            assert reduction.finished, f"{peer} stands still and waits for {reduction.waiting_for()}: a deadlock"
+            assert sorted(self.finished[peer]) == list(segments)
+            assert self.result[peer] == dict.fromkeys(segments, expected)
+            assert self.state[peer] == {(s, v + 1): -expected for s in segments for v in range(self._beside[s])}
+        assert self.most_scratch <= scratch
+
     def _move(self, key: tuple[str, str, SegmentTag]) -> None:
         sender, receiver, tag = key
         ends = self._posts.pop(key)
         place = ends[False]
         assert ends[True].vector == place.vector
-        if place.buffer == "beside":
-            self.state[receiver][tag.segment, place.vector] = self.state[sender][tag.segment, place.vector]
-            self._inputs.append((sender, TransferEnded(receiver, tag, ends[True], True, True)))
-            self._inputs.append((receiver, TransferEnded(sender, tag, place, False, True)))
-            return
-        value = self.result[sender][tag.segment]
         if tag.kind == "u":
             self.up.add(tag.segment)
-        if place.buffer == "scratch":
-            self.scratch[receiver][place.scratch] = value
+        if place.buffer == "beside":
+            self.state[receiver][tag.segment, place.vector] = self.state[sender][tag.segment, place.vector]
+        elif place.buffer == "scratch":
+            self.scratch[receiver][place.scratch] = self.result[sender][tag.segment]
             self.most_scratch = max(self.most_scratch, place.scratch + 1)
         else:
-            self.result[receiver][tag.segment] = value
+            self.result[receiver][tag.segment] = self.result[sender][tag.segment]
         self._inputs.append((sender, TransferEnded(receiver, tag, ends[True], True, True)))
         self._inputs.append((receiver, TransferEnded(sender, tag, place, False, True)))
 
@@ -98,13 +104,10 @@ class Swarm:
                     assert action.contributors, "a partial of nobody is not sent"
                     added = Added(self.record.number, self.record.epoch, action.segment, action.scratch, action.peer)
                     self._inputs.append((peer, added))
-                case Finish():
+                case Finish() | Adopt():
                     self.finished[peer].append(action.segment)
-                    for vector in range(self._beside[action.segment]):
+                    for vector in range(self._beside[action.segment] if isinstance(action, Finish) else 0):
                         self.state[peer][action.segment, vector + 1] = -self.result[peer][action.segment]
-                    assert action.last == (len(self.finished[peer]) == len(self.reductions[peer]._segments))
-                case Adopt():
-                    self.finished[peer].append(action.segment)
                     assert action.last == (len(self.finished[peer]) == len(self.reductions[peer]._segments))
                 case PostSend():
                     self._end((peer, action.peer, action.tag), True, action.place)
@@ -136,12 +139,7 @@ def test_every_member_gets_every_contribution_once_in_every_segment(reduce: tupl
     record, tiers, segments, scratch = reduce
     swarm = Swarm(record, tiers, segments, scratch, order)
     swarm.run()
-    expected = sum(swarm.own.values())
-    for peer, reduction in swarm.reductions.items():
-        assert reduction.finished, f"{peer} stands still and waits for {reduction.waiting_for()}: a deadlock"
-        assert sorted(swarm.finished[peer]) == list(range(segments))
-        assert swarm.result[peer] == dict.fromkeys(range(segments), expected)
-    assert swarm.most_scratch <= scratch
+    swarm.check(scratch)
 
 
 @given(st.integers(2, 10), st.sampled_from(SHAPES), orders)
@@ -175,13 +173,7 @@ def test_what_is_kept_of_an_epoch_makes_the_same_sums(story: tuple, order: rando
     swarm = Swarm(again, tiers, segments, scratch, order, beside)
     swarm.follow(before)
     swarm.run()
-    expected = sum(swarm.own.values())
-    for peer, reduction in swarm.reductions.items():
-        assert reduction.finished, f"{peer} stands still and waits for {reduction.waiting_for()}: a deadlock"
-        assert sorted(swarm.finished[peer]) == list(range(segments))
-        assert swarm.result[peer] == dict.fromkeys(range(segments), expected)
-        assert swarm.state[peer] == {(s, v + 1): -expected for s in range(segments) for v in range((beside or [0] * segments)[s])}
-    assert swarm.most_scratch <= scratch
+    swarm.check(scratch)
 
 
 def test_a_finished_segment_is_not_added_up_again_for_a_link_or_a_receiver() -> None:

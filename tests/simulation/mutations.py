@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
 from pyfl.overlay.simulated.network import SimulatedNetwork
@@ -56,8 +57,6 @@ def fence(patch: pytest.MonkeyPatch) -> None:
 
 
 def write_version(write: object, version: int) -> None:
-    import msgspec
-
     msgspec.structs.force_setattr(write, "version", version)  # type: ignore[arg-type]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 
-import msgspec
 import pytest
 
 from pyfl.aggregation import Strategy, fedadam, fedavg, fedavgm
 from pyfl.overlay.simulated.faults import FaultPlan
-from pyfl.rounds.records import ROUND, RoundRecord
+from pyfl.rounds.records import RoundRecord
 from pyfl.simulation.invariants import check
+from pyfl.simulation.ledger_log import records
 from pyfl.simulation.playing import Started, start
 from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import chain, rotated, tree
@@ -53,9 +53,7 @@ def interrupted(seed: int, strategy: Strategy, ill: str) -> Started:
 
 def reduces(started: Started) -> list[RoundRecord]:
     """Every record of round 2's reduce."""
-    history = started.swarm.network.committed_history
-    records = [msgspec.msgpack.decode(value, type=RoundRecord) for _, key, _, value in history if key == ROUND]
-    return [r for r in records if (r.number, r.phase) == (2, "reduce")]
+    return [r for r in records(started.swarm) if (r.number, r.phase) == (2, "reduce")]
 
 
 @pytest.mark.parametrize("ill", ["link", "receiver", "contributor"])

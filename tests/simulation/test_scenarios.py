@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pyfl.errors import ConfigError
 from pyfl.overlay.simulated.faults import FAULT_KINDS, Fault, FaultPlan
-from pyfl.simulation.drawing import STANDARD, WIDE, draw
+from pyfl.simulation.drawing import SIZES, draw
 from pyfl.simulation.scenario import Scenario
 from pyfl.simulation.shrink import shrink
 from pyfl.simulation.verdict import judge
@@ -24,11 +25,11 @@ def test_a_scenario_keeps_every_promise(path: Path) -> None:
     assert verdict.finished
 
 
-@pytest.mark.parametrize("size", [STANDARD, WIDE], ids=["standard", "wide"])
-def test_a_scenario_is_its_text(size: object) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_a_scenario_is_its_text(size: str) -> None:
     kinds: set[str] = set()
     for seed in range(200):
-        scenario = draw(seed, size)  # type: ignore[arg-type]
+        scenario = draw(seed, SIZES[size])
         again = Scenario.parse(str(scenario))
         assert str(again) == str(scenario)
         assert again.faults.faults == tuple(Fault.parse(line) for line in str(scenario.faults).splitlines())
@@ -76,8 +77,6 @@ def test_nothing_is_shrunk_when_nothing_smaller_fails() -> None:
 
 def test_faults_at_a_step_strike_there() -> None:
     plan = FaultPlan.parse("before write 3 of anyone restart it after 1.0\nafter stage 1 of anyone restart it after 1.0")
-    from dataclasses import replace
-
     verdict = judge(replace(draw(0, kinds=()), faults=plan))
     assert not verdict.violation
     assert verdict.struck == {"restart": 2}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .steps import ANYONE, STEPS
-from .strikes import Striker
+from .strikes import IT, LEADER, Striker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .network import SimulatedNetwork
     from .peer import SimulatedOverlay
 
-__all__ = ["FAULT_KINDS", "IT", "NETWORK_FAULTS", "PROGRAM_FAULTS", "Fault", "FaultPlan", "Trigger"]
+__all__ = ["FAULT_KINDS", "NETWORK_FAULTS", "PROGRAM_FAULTS", "Fault", "FaultPlan", "Trigger"]
 
 NETWORK_FAULTS = (
     "kill", "restart", "wipe", "power", "stop", "leave", "cut", "reset", "slow", "partition", "oneway", "drop", "duplicate",
@@ -26,9 +26,6 @@ PROGRAM_FAULTS = ("clock", "disk", "hang", "grind", "freeze")
 """What befalls a peer's program: its clock jumps, its disk is full, its trainer does not answer or never ends by itself, it
 takes in no event."""
 FAULT_KINDS = NETWORK_FAULTS + PROGRAM_FAULTS
-IT = "it"
-"""The peer whose step set a fault off."""
-LEADER = "leader"
 
 _WITH_AMOUNT = ("slow", "drop", "duplicate", "reorder", "clock")
 _SPLIT = ("partition", "oneway")

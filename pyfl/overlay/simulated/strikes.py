@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from .faults import Fault
     from .network import SimulatedNetwork
 
-__all__ = ["Striker"]
+__all__ = ["IT", "LEADER", "Striker"]
+
+IT = "it"
+"""In a fault, the peer whose step set it off."""
+LEADER = "leader"
+"""In a fault, whoever leads then."""
 
 
 class Striker:
@@ -41,10 +46,10 @@ class Striker:
         network = self._network
         processes: list[Process] = []
         for name in fault.peers:
-            if name == "it" and it is not None:
+            if name == IT and it is not None:
                 processes.append(it)
                 continue
-            overlay = network.leader if name == "leader" else network.overlay(name)
+            overlay = network.leader if name == LEADER else network.overlay(name)
             if overlay is None:
                 return self._skip(fault, "nobody leads")
             processes.append(overlay.process)
@@ -107,17 +112,15 @@ class Striker:
             network.schedule(fault.after_s, back)
 
     def _on_messages(self, fault: Fault) -> None:
-        network, amount = self._network, fault.amount
+        network, back = self._network, self._network.disorder_messages
         match fault.kind:
             case "drop":
-                network.drop_messages(amount)
+                network.drop_messages(fault.amount)
                 back = partial(network.drop_messages, network.options.message_loss)
             case "duplicate":
-                network.disorder_messages(duplicates=amount)
-                back = network.disorder_messages
+                network.disorder_messages(duplicates=fault.amount)
             case _:
-                network.disorder_messages(out_of_order=amount)
-                back = network.disorder_messages
+                network.disorder_messages(out_of_order=fault.amount)
         if fault.after_s:
             network.schedule(fault.after_s, back)
 
