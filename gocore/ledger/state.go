@@ -160,7 +160,7 @@ func readState(r io.Reader) (*state, error) {
 		if rec.Key == "" || len(rec.Key) > MaxKey || len(rec.Value) > MaxValue {
 			return nil, fmt.Errorf("ledger: a snapshot record of %d and %d bytes is beyond its bounds", len(rec.Key), len(rec.Value))
 		}
-		s.records[rec.Key] = Record{rec.Key, rec.Version, rec.Index, rec.Value}
+		s.records[rec.Key] = Record(rec)
 		if s.size += len(rec.Key) + len(rec.Value); s.size > maxState {
 			return nil, fmt.Errorf("ledger: a snapshot holds more than %d bytes", maxState)
 		}

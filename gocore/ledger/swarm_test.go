@@ -207,7 +207,7 @@ func (x *node) hold(c net.Conn, r route) bool {
 	return true
 }
 
-// bar closes a route, and unbar opens it again.
+// bar closes a route.
 func (s *swarm) bar(r route) {
 	x := s.node(r.from)
 	s.mu.Lock()
@@ -220,12 +220,6 @@ func (s *swarm) bar(r route) {
 			c.Close()
 		}
 	}
-}
-
-func (s *swarm) unbar(r route) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.barred, r)
 }
 
 func (x *node) dial(ctx context.Context, peer PeerID, plane Plane) (net.Conn, error) {

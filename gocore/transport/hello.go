@@ -117,13 +117,14 @@ func (t *T) greeting() greeting {
 // that had none when they connected: they say anew which they have.
 func (t *T) Belong(id LedgerID) {
 	t.mu.Lock()
-	same := t.ledger == id
-	t.ledger = id
-	t.mu.Unlock()
-	if same {
+	if t.ledger == id {
+		t.mu.Unlock()
 		return
 	}
-	t.closeIf(func(c *Conn) bool {
+	t.ledger = id
+	foreign := t.matching(func(c *Conn) bool {
 		return id.clashes(c.ledger) || c.greeted && c.plane == Member && c.ledger == (LedgerID{})
 	})
+	t.mu.Unlock()
+	closeAll(foreign)
 }

@@ -153,17 +153,26 @@ func (t *T) CloseAt(peer PeerID, addr string) {
 // CloseVia closes the connections that a peer passes on for this one.
 func (t *T) CloseVia(via PeerID) { t.closeIf(func(c *Conn) bool { return c.via == via }) }
 
-// closeIf asks under the lock.
 func (t *T) closeIf(condition func(*Conn) bool) {
 	t.mu.Lock()
-	var ends []*Conn
+	ends := t.matching(condition)
+	t.mu.Unlock()
+	closeAll(ends)
+}
+
+// matching is called with the lock held.
+func (t *T) matching(condition func(*Conn) bool) []*Conn {
+	var found []*Conn
 	for c := range t.conns {
 		if condition(c) {
-			ends = append(ends, c)
+			found = append(found, c)
 		}
 	}
-	t.mu.Unlock()
-	for _, c := range ends {
+	return found
+}
+
+func closeAll(conns []*Conn) {
+	for _, c := range conns {
 		_ = c.Close()
 	}
 }
