@@ -63,7 +63,9 @@ func TestAnAddressIsKeptWhileTheMachineHasItAndReplacedByAnotherNotByLoopback(t 
 		return func() (*net.TCPAddr, error) { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 7}, nil }
 	}
 	yes, no := func(net.IP) bool { return true }, func(net.IP) bool { return false }
+	m.mu.Lock()
 	m.self.Addr, m.self.nominal = "10.0.0.1:7", "10.0.0.1:7"
+	m.mu.Unlock()
 	m.look(yes, at("10.0.0.2"))
 	m.look(no, at("127.0.0.1"))
 	m.look(no, at("10.0.0.1"))

@@ -15,6 +15,7 @@ from pyfl import events
 from pyfl.overlay.protocol import Write
 from pyfl.rounds import drafts
 from pyfl.rounds.actions import Action, Barrier, Observe, Propose
+from pyfl.rounds.arrivals import Arrivals
 from pyfl.rounds.deadlines import Recent, bounded
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
@@ -59,6 +60,7 @@ class Coordinator:
         self._phase: tuple[int, int, str] = (-1, 0, "")
         self._phase_since = 0.0
         self._trainings, self._reduces = Recent(), Recent()
+        self._arrivals = Arrivals()
         self._majority_since: float | None = None
         self._held_since: float | None = None
         self._accusations: dict[tuple[str, str], float] = {}
@@ -73,7 +75,7 @@ class Coordinator:
     def lead(self) -> list[Action]:
         """The committee elected this peer: first a barrier, so that every committed record is known."""
         self._active, self._remembers, self._since = False, False, self._view.now
-        self._writing, self._finishing = 0, None
+        self._writing, self._finishing, self._arrivals = 0, None, Arrivals()
         self._written.clear()
         self.roster.begin()
         return self._await_barrier()
@@ -143,6 +145,7 @@ class Coordinator:
             missing = {p for p in expected if roster.ready(p) is None}
             what = f"round {record.number}'s update from {', '.join(sorted(missing))}"
             rules = [(run.training_s(record) - self._elapsed, self._when_late(record))]
+            rules += roster.given_up(missing & self._arriving(record), run.deadlines, reducing=True)
         else:
             missing = {p for p in expected if roster.held(p) is None}
             what = f"round {record.number}'s result to be held by {', '.join(sorted(missing))}"
@@ -267,12 +270,14 @@ class Coordinator:
         alive = self.roster.alive()
         current = {p for p in alive if self.roster.have(p) == record.number}
         completing = alive & {*(m.peer for m in record.members), *record.expected}
-        expected = current | completing
+        sure = (current | completing) & set(view.live())
         if len(current) < (run.min_contributors or 1):
             return []
+        arriving = self._arrivals.expected(self.roster, record.number) & set(view.live()) - sure
+        self._arrivals.opened(alive - current, arriving)
         limits = run.deadlines
         deadline = self._trainings.deadline(2.0, limits.train_floor_s, limits.train_ceiling_s)
-        return self._write((ROUND, drafts.open_round(run, record, expected & set(view.live()), deadline)))
+        return self._write((ROUND, drafts.open_round(run, record, sure, arriving, deadline)))
 
     def _finish(self, record: RoundRecord, why: str) -> list[Action]:
         """After the last commit everyone expected is given time to hold it."""
@@ -293,6 +298,7 @@ class Coordinator:
     def _end_training(self, run: RunRecord, record: RoundRecord) -> list[Action]:
         roster, limits = self.roster, run.deadlines
         roster.survey(set(record.expected), limits, reducing=False)
+        roster.survey(self._arriving(record), limits, reducing=True)
         alive = roster.alive()
         # whoever was given up and speaks again is not waited for, and counts if it is ready
         ready = {p: r for p in alive | roster.here() if (r := roster.ready(p)) is not None}
@@ -310,6 +316,10 @@ class Coordinator:
         if late or len(expected | ready.keys()) < enough:
             return self._reopen(run, record)
         return []
+
+    def _arriving(self, record: RoundRecord) -> set[str]:
+        """Those that this round waits for though they still fetch its model: they must get on with it."""
+        return self._arrivals.awaited.keys() & self.roster.fetching(record.number - 1) & set(record.expected)
 
     def _close(self, record: RoundRecord, able: dict[str, drafts.Ready]) -> list[Action]:
         view = self._view

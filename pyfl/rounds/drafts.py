@@ -21,11 +21,11 @@ def majority(count: int) -> int:
     return count // 2 + 1
 
 
-def open_round(run: RunRecord, before: RoundRecord, expected: set[str], deadline_s: float) -> RoundRecord:
-    """Round r+1 opens for those expected."""
+def open_round(run: RunRecord, before: RoundRecord, sure: set[str], arriving: set[str], deadline_s: float) -> RoundRecord:
+    """Round r+1 opens for those sure to have its model and those that still fetch it; the round can do without the latter."""
     return RoundRecord(
         number=before.number + 1, epoch=1, phase="train", base_model=before.model, base_state=before.state,
-        expected=tuple(sorted(expected)), min_contributors=run.min_contributors or majority(len(expected)),
+        expected=tuple(sorted(sure | arriving)), min_contributors=run.min_contributors or majority(len(sure)),
         train_deadline_s=deadline_s, voids=before.voids,
     )  # fmt: skip
 

@@ -481,7 +481,7 @@ class Member:
         )  # fmt: skip
         self.reduction = self._before = None
         seen: list[Action] = [Observe(events.PullStarted(number, tuple(candidates)))] if candidates else []
-        return [CancelTransfers("udfp"), *seen, *self.pull.advance(self._view.now)]
+        return [CancelTransfers("udfp"), *seen, *self.pull.advance(self._view.now), *self._tell()]
 
     def _holders(self, record: RoundRecord) -> list[str]:
         """Whom to ask for a model, the likely holders first."""

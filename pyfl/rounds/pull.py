@@ -48,7 +48,8 @@ class Pull:
         self.number, self.round, self.epoch = number, round, epoch
         self._shape = shape
         self.model, self.state = model, state
-        self.progress = 0
+        self.progress = 1
+        """Segments that came, and one for having begun."""
         self._fresh = deque(candidates)
         self._asked: dict[str, float] = {}
         self._offers: dict[str, tuple[tuple[bytes, ...], ...]] = {}

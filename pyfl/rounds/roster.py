@@ -113,6 +113,10 @@ class Roster:
         report = self.reports.get(peer)
         return report.have if report else -3
 
+    def fetching(self, number: int) -> set[str]:
+        """The live peers that say they fetch a model, as theirs is older than this round's."""
+        return {p for p in self.alive() if self.have(p) < number and (report := self.reports.get(p)) and report.progress}
+
     def ready(self, peer: str) -> Ready | None:
         """A peer's update for the present round."""
         report, record = self.reports.get(peer), self.view.round

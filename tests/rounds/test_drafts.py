@@ -34,7 +34,9 @@ def ready(draw: st.DrawFn) -> Ready:
 
 @st.composite
 def reducing(draw: st.DrawFn) -> RoundRecord:
-    opened = drafts.open_round(RUN, RoundRecord(3, 2, "committed", model="a" * 64, state="b" * 64), draw(some), 10.0)
+    opened = drafts.open_round(
+        RUN, RoundRecord(3, 2, "committed", model="a" * 64, state="b" * 64), draw(some), draw(st.sets(st.sampled_from(PEERS))), 10.0
+    )
     able = draw(st.dictionaries(st.sampled_from(PEERS), ready(), min_size=1))
     receivers = draw(st.sets(st.sampled_from(PEERS))) - able.keys()
     sites = draw(st.dictionaries(st.sampled_from(PEERS), st.sampled_from(["", "x", "y"])))

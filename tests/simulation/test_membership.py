@@ -17,14 +17,12 @@ from pyfl.simulation.scenario import Scenario
 from pyfl.tiers import rotated
 
 
-def quiet(
-    peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset(), straggler: int = -1
-) -> Started:
+def quiet(peers: int, *, rounds: int = 8, late: int = 0, min_contributors: int = 0, stay: frozenset[int] = frozenset()) -> Started:
     """A swarm under FedAdam that nothing befalls by itself."""
     nothing: frozenset[int] = frozenset()
     drawn = Scenario(
         seed=7, peers=peers, late=(1e6,) * late, strategy=fedadam(), tiers=rotated(2), min_contributors=min_contributors,
-        samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=straggler, loss=0.0, faults=FaultPlan(()),
+        samples=(1, 2, 3, 4, 5, 6, 7, 8, 9)[:peers], bad_rounds=(nothing,) * peers, straggler=-1, loss=0.0, faults=FaultPlan(()),
         rounds=rounds, stay=stay,
     )  # fmt: skip
     return start(drawn)
@@ -52,14 +50,14 @@ def finish(started: Started) -> None:
 
 
 def test_a_peer_that_joins_at_round_5_holds_weights_and_server_state_before_it_contributes() -> None:
-    started = quiet(5, rounds=9, late=1, straggler=1)  # its rounds are longer than a joiner's fetching
+    started = quiet(5, rounds=9, late=1)
     until_round(started, 5, "train")
     joiner = started.swarm.start_peer(4)
     finish(started)
     first = min(number for number, record in committed(started.swarm).items() if joiner.overlay.me in record.contributors)
     pulled = next(e for _, e in joiner.seen if isinstance(e, events.ModelInstalled) and e.how == "pulled")
     assert pulled.round >= 4
-    assert first in (5, 6), "a member that is ready when training closes contributes; otherwise it receives, and the next is its"
+    assert first in (5, 6, 7), "one round may pass before the coordinator hears of it, and one more if fetching took longer than that round"
     assert len(joiner.states[pulled.round]) == 2
     assert joiner.states[pulled.round][1].any(), "FedAdam's second moment came along"
 
