@@ -6,7 +6,6 @@ nothing that the ledger or the members' reports cannot give its successor.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -14,9 +13,10 @@ import msgspec
 from pyfl import events
 from pyfl.overlay.protocol import Write
 from pyfl.rounds import drafts
+from pyfl.rounds.accusations import Accusations, worst
 from pyfl.rounds.actions import Action, Barrier, Observe, Propose
 from pyfl.rounds.arrivals import Arrivals
-from pyfl.rounds.deadlines import Recent, bounded
+from pyfl.rounds.deadlines import Pace, bounded
 from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
 from pyfl.rounds.kept import UNFINISHED, covers
@@ -29,7 +29,6 @@ from pyfl.rounds.waits import Wait, first_of
 __all__ = ["Coordinator", "committee_size", "hopeless"]
 
 ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a second; nobody's result is discarded before that
-LINK_S = 2.5  # both ends of a broken link must be heard of within this time after the accusation
 VOIDS_TO_STOP = 3
 LEAST_SCORING_S = 5.0
 USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
@@ -59,11 +58,11 @@ class Coordinator:
         self._written: dict[str, int] = {}
         self._phase: tuple[int, int, str] = (-1, 0, "")
         self._phase_since = 0.0
-        self._trainings, self._reduces = Recent(), Recent()
+        self._pace = Pace()
         self._arrivals = Arrivals()
         self._majority_since: float | None = None
         self._held_since: float | None = None
-        self._accusations: dict[tuple[str, str], float] = {}
+        self._accusations = Accusations(self.roster)
         self._mismatches = 0
         self._finishing: float | None = None
         self._sharing: tuple[tuple[str, ...], float] = ((), 0.0)
@@ -101,15 +100,8 @@ class Coordinator:
         self._barrier = 0
         self._active = ok
         if ok and not self._remembers:
-            self._remember()
+            self._remembers, self._pace = True, Pace(self._view.history)
         return self.consider()
-
-    def _remember(self) -> None:
-        """How long rounds took under whoever led before: its deadlines go on, and do not begin at their ceilings."""
-        self._remembers = True
-        rounds = [r for r in self._view.history.rounds if r.round > PREPARATION and not r.void]
-        if rounds:
-            self._trainings, self._reduces = Recent(r.train_s for r in rounds), Recent(r.reduce_s for r in rounds)
 
     def tick(self) -> list[Action]:
         """A barrier that failed is tried again while this peer still leads, four times a second and not faster."""
@@ -149,7 +141,7 @@ class Coordinator:
         else:
             missing = {p for p in expected if roster.held(p) is None}
             what = f"round {record.number}'s result to be held by {', '.join(sorted(missing))}"
-            rules = [(self._reduce_s(run) - self._elapsed, "the slowest is given up")]
+            rules = [(self._pace.reduce_s(run.deadlines) - self._elapsed, "the slowest is given up")]
             if self._majority_since is not None:
                 since = self._view.now - self._majority_since
                 rules = [(self._grace(run, record) - since, "the round is committed without them")]
@@ -182,7 +174,7 @@ class Coordinator:
         """A member could not exchange a segment with another."""
         record = self._view.round
         if record and (accuse.round, accuse.epoch) == (record.number, record.epoch) and record.phase == "reduce":
-            self._accusations.setdefault((peer, accuse.peer), self._view.now)
+            self._accusations.add(peer, accuse.peer)
 
     # ---- decisions
 
@@ -275,9 +267,7 @@ class Coordinator:
             return []
         arriving = self._arrivals.expected(self.roster, record.number) & set(view.live()) - sure
         self._arrivals.opened(alive - current, arriving)
-        limits = run.deadlines
-        deadline = self._trainings.deadline(2.0, limits.train_floor_s, limits.train_ceiling_s)
-        return self._write((ROUND, drafts.open_round(run, record, sure, arriving, deadline)))
+        return self._write((ROUND, drafts.open_round(run, record, sure, arriving, self._pace.training_s(run.deadlines))))
 
     def _finish(self, record: RoundRecord, why: str) -> list[Action]:
         """After the last commit everyone expected is given time to hold it."""
@@ -326,11 +316,8 @@ class Coordinator:
         self.roster.forgive()
         receivers = {p for p in self.roster.alive() - able.keys() if self.roster.have(p) == record.number - 1}
         sites = {p: info.labels.get("site", "") for p, info in view.peers.items()}
-        if record.number > PREPARATION:
-            for ready in able.values():
-                self._trainings.add(ready.train_s)
-            for _ in receivers & set(record.expected):
-                self._trainings.add(self._elapsed)  # they took longer; a deadline that leaves most of them out must grow
+        late = [self._elapsed] * len(receivers & set(record.expected))
+        self._pace.trained(record.number, [*(ready.train_s for ready in able.values()), *late])
         return self._write((ROUND, drafts.close_training(record, able, receivers, sites, self._elapsed)))
 
     def _reopen(self, run: RunRecord, record: RoundRecord) -> list[Action]:
@@ -340,8 +327,7 @@ class Coordinator:
         if len(expected) < max(1, run.min_contributors):
             return []
         limits = run.deadlines
-        if record.number > PREPARATION:
-            self._trainings.add(self._elapsed)  # the late ones count, or the deadline would never reach them
+        self._pace.trained(record.number, [self._elapsed])
         deadline = bounded(2 * self._elapsed, limits.train_floor_s, limits.train_ceiling_s)
         return self._write((ROUND, drafts.reopen(run, record, expected, deadline)))
 
@@ -382,7 +368,7 @@ class Coordinator:
             if self._mismatches > 1:
                 return self._commit(drafts.void(record))
             return self._restart(run, record, dead, set())  # nothing is kept of what does not agree
-        broken = self._broken_links({m.peer: m.slot for m in record.members}, alive)
+        broken = self._accusations.broken({m.peer: m.slot for m in record.members}, alive)
         if broken and best and not record.holders:
             return self._write((ROUND, drafts.share_result(record, expected, sorted(holders), best)))
         return self._reroute(run, record, broken) if broken and not best else []
@@ -439,18 +425,14 @@ class Coordinator:
         if unscored and now - self._held_since < max(LEAST_SCORING_S, record.train_s):
             return []
         scores = [s for p in holders if (s := self.roster.score(p)) is not None]
-        if record.number > PREPARATION:  # the time for other work says nothing of a round's
-            self._reduces.add(reduce_s)
+        self._pace.reduced(record.number, reduce_s)
         return self._commit(drafts.commit(record, best, sorted(holders), scores, reduce_s))
 
     def _grace(self, run: RunRecord, record: RoundRecord) -> float:
         return max(run.deadlines.commit_grace_s, 0.25 * (record.train_s + self._elapsed))
 
-    def _reduce_s(self, run: RunRecord) -> float:
-        return self._reduces.deadline(4.0, run.deadlines.reduce_floor_s, run.deadlines.reduce_ceiling_s)
-
     def _remove_slowest(self, members: set[str], run: RunRecord) -> None:
-        deadline = self._reduce_s(run)
+        deadline = self._pace.reduce_s(run.deadlines)
         if self._elapsed < deadline:
             return
         unfinished = [p for p in members & self.roster.alive() - {self._view.me} if not self.roster.held(p)]
@@ -477,31 +459,16 @@ class Coordinator:
             return [*seen, *self._reopen(run, record)]
         return [*seen, *self._write((ROUND, drafts.restart(record, dead, avoid, finished)))]
 
-    def _broken_links(self, slots: dict[str, int], alive: set[str]) -> set[tuple[int, int]]:
-        """Accused links whose two ends were both heard of since, or had the time to be; one dead end is a removal instead."""
-        now = self._view.now
-        broken: set[tuple[int, int]] = set()
-        for (a, b), since in list(self._accusations.items()):
-            if not {a, b} <= alive & slots.keys():
-                del self._accusations[a, b]
-            elif now - since >= LINK_S or all(self._heard_since(p, since) for p in (a, b)):
-                broken.add((min(slots[a], slots[b]), max(slots[a], slots[b])))
-        return broken
-
     def _reroute(self, run: RunRecord, record: RoundRecord, broken: set[tuple[int, int]]) -> list[Action]:
         """A broken link between two peers that both live is avoided; whoever has most of two or more such links is removed."""
         links = {*record.avoid, *broken}
-        counts = Counter(slot for pair in links for slot in pair)
-        (worst, most), *others = [*counts.most_common(2), (-1, 0)]
-        peer = next((m.peer for m in record.members if m.slot == worst), "")
+        slot = worst(links)
+        peer = next((m.peer for m in record.members if m.slot == slot), self._view.me)
         dead: set[str] = set()
-        if most >= 2 and others[0][1] < most and peer and peer != self._view.me:
-            self.roster.lose(peer, f"{most} of its links broke in one round")
+        if peer != self._view.me:
+            self.roster.lose(peer, f"{sum(slot in link for link in links)} of its links broke in one round")
             dead = {peer}
         return self._restart(run, record, dead, broken, self._finished(record))
-
-    def _heard_since(self, peer: str, since: float) -> bool:
-        return peer == self._view.me or self.roster.heard.get(peer, 0.0) > since
 
 
 def _largest_agreement(held: dict[str, Held]) -> tuple[Held | None, set[str]]:

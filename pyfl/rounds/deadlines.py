@@ -6,25 +6,43 @@ from collections import deque
 from collections.abc import Iterable
 from statistics import median
 
-__all__ = ["Recent", "bounded"]
+from pyfl.rounds.history import HistoryRecord
+from pyfl.rounds.records import PREPARATION, Deadlines
+
+__all__ = ["Pace", "bounded"]
 
 REMEMBERED = 64
+TRAININGS, REDUCES = 2.0, 4.0  # so many medians
 
 
-class Recent:
-    """Recent durations of a phase, in seconds."""
+class Pace:
+    """How long the swarm's recent trainings and reduces took, in seconds. Round 0's time for other work says nothing of a round's."""
 
-    def __init__(self, durations_s: Iterable[float] = ()) -> None:
-        """`durations_s`: those that are known already, oldest first."""
-        self._durations: deque[float] = deque(durations_s, maxlen=REMEMBERED)
+    def __init__(self, history: HistoryRecord | None = None) -> None:
+        """`history`: of the rounds under whoever led before, so that deadlines go on and do not begin at their ceilings."""
+        rounds = [r for r in history.rounds if r.round > PREPARATION and not r.void] if history else []
+        self._trainings = deque((r.train_s for r in rounds), maxlen=REMEMBERED)
+        self._reduces = deque((r.reduce_s for r in rounds), maxlen=REMEMBERED)
 
-    def add(self, duration_s: float) -> None:
-        """One more; late ones count too, so that a swarm that slows down is given time."""
-        self._durations.append(duration_s)
+    def trained(self, number: int, durations_s: Iterable[float]) -> None:
+        """Trainings of a round; late ones count too, or a deadline that leaves most of them out would never grow."""
+        if number > PREPARATION:
+            self._trainings.extend(durations_s)
 
-    def deadline(self, factor: float, floor_s: float, ceiling_s: float) -> float:
-        """Factor x median within the bounds; the ceiling while nothing is known."""
-        return bounded(factor * median(self._durations), floor_s, ceiling_s) if self._durations else ceiling_s
+    def reduced(self, number: int, duration_s: float) -> None:
+        """A round's reduce."""
+        if number > PREPARATION:
+            self._reduces.append(duration_s)
+
+    def training_s(self, limits: Deadlines) -> float:
+        """How long the next training may take; the ceiling while nothing is known."""
+        floor, ceiling = limits.train_floor_s, limits.train_ceiling_s
+        return bounded(TRAININGS * median(self._trainings), floor, ceiling) if self._trainings else ceiling
+
+    def reduce_s(self, limits: Deadlines) -> float:
+        """How long a reduce may take; the ceiling while nothing is known."""
+        floor, ceiling = limits.reduce_floor_s, limits.reduce_ceiling_s
+        return bounded(REDUCES * median(self._reduces), floor, ceiling) if self._reduces else ceiling
 
 
 def bounded(value: float, floor: float, ceiling: float) -> float:
