@@ -62,10 +62,7 @@ class RealOverlay:
         handle = self._ffi.new("int64_t *")
         self._call(self._lib.p2p_open, text, len(text), handle)
         self._handle: int = handle[0]
-        me, address = self._ffi.new("char[64]"), self._ffi.new("char[256]")
-        self._check(self._lib.p2p_self(self._handle, me, 64, address, 256))
-        self._me: str = self._ffi.string(me).decode()
-        self._address: str = self._ffi.string(address).decode()
+        self._me, _ = self._self()
         self._lock = threading.Lock()
         self._buffers: dict[int, object] = {}  # of posted transfers: Go writes to them until their event
         self._spare: list[Any] = []  # event buffers that no thread reads into
@@ -78,8 +75,13 @@ class RealOverlay:
 
     @property
     def address(self) -> str:
-        """The address by which the others know this peer, `ip:port`."""
-        return self._address
+        """The address by which the others know this peer, `ip:port`; another one after its machine moved."""
+        return self._self()[1]
+
+    def _self(self) -> tuple[str, str]:
+        me, address = self._ffi.new("char[64]"), self._ffi.new("char[256]")
+        self._check(self._lib.p2p_self(self._handle, me, 64, address, 256))
+        return self._ffi.string(me).decode(), self._ffi.string(address).decode()
 
     def next_event(self, timeout_s: float) -> Event | None:
         """Wait for the next event; None after `timeout_s`. Raises `OverlayClosed` once closed and drained."""

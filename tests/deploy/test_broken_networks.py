@@ -109,6 +109,8 @@ def test_a_peer_whose_address_changes_contributes_again(tmp_path: Path, network:
         network.move(mover)
         since = last(swarm.programs[mover])
         swarm.until(lambda: all(together(p, 4, since + 1) >= 3 for p in swarm.programs), 90.0, "three rounds of all four")
+        status = json.loads(tell(tmp_path, tmp_path / f"peer-{mover}", "status", "--json"))
+        assert status["address"] == network.address(mover), "it says where it is now"
         story_of(enumerate(swarm.programs)).check_digests()
         end(swarm)
 
