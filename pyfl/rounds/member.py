@@ -35,13 +35,14 @@ from pyfl.rounds.actions import (
 )  # fmt: skip
 from pyfl.rounds.kept import kept_by, pack, same_sum
 from pyfl.rounds.lender import Lender
+from pyfl.rounds.member_waits import Standing, wait_of_member
 from pyfl.rounds.messages import Accuse, Held, PullOffer, PullOpen, PullWant, Ready, Report, Score
 from pyfl.rounds.pull import Pull
-from pyfl.rounds.records import PREPARATION, RoundRecord
+from pyfl.rounds.records import NOTHING, PREPARATION, RoundRecord
 from pyfl.rounds.reduction import Reduction
 from pyfl.rounds.residual import Residual
 from pyfl.rounds.view import View
-from pyfl.rounds.waits import Wait, first_of
+from pyfl.rounds.waits import Wait
 from pyfl.wire.segments import cut
 
 __all__ = ["Member"]
@@ -50,7 +51,6 @@ REPORT_S = 1.0
 TELLS = 16  # times in a reduce that a peer says what it has finished
 PULL_AGAIN_S = 1.0  # a pull that nobody could serve is not begun again sooner
 LEAST_TRAINING = 0.1  # of the deadline: whoever begins late is given so much, as others may be late, too
-NOTHING = -2  # below the first round of a run that prepares statistics
 
 
 @dataclass(slots=True)
@@ -115,49 +115,8 @@ class Member:
 
     def wait(self) -> Wait:
         """What this peer waits for when the ledger can be reached; as to time it knows what the record says, and when that was seen."""
-        what, run, record = self._waits_for(), self._view.run, self._view.round
-        short = run is not None and len(self._view.live()) < run.min_contributors
-        if run is None or record is None or record.number == run.first or not self._done_with(record) or short:
-            return Wait(what)
-        if record.phase == "train":
-            since = max(self._view.round_since, self._view.leader_since)
-            left = run.training_s(record) - (self._view.now - since)
-            return first_of(what, [(left, "the round closes without the late, or is opened again where too few are ready")])
-        return Wait(what)
-
-    def _done_with(self, record: RoundRecord) -> bool:
-        """Nothing of its own keeps this peer from the round's end."""
-        return self._training == NOTHING and self.pull is None and self.have.round == record.number - 1
-
-    def _waits_for(self) -> str:
-        """By name."""
-        view, record = self._view, self._view.round
-        if view.run is None:
-            return "the run's record, written by the peer that founded the swarm"
-        if self.have.round == NOTHING and not self.pull:
-            return "its model to be built"
-        if self._training != NOTHING and record is not None and self._training < record.number:
-            return f"its own training of round {self._training} to stop at the end of a batch"
-        if self._training != NOTHING:
-            return ""
-        if self.pull:
-            return f"round {self.pull.round}'s model, from a peer that holds it"
-        if record is None:
-            return "the first round to open"
-        if view.control.state == "paused" and record.phase == "committed":
-            return f"the run to be resumed; it was paused by {view.control.by or 'an operator'}"
-        if record.phase == "reduce" and self.reduction and not self.reduction.finished:
-            return f"round {record.number}'s segments from or to {', '.join(self.reduction.waiting_for())}"
-        if record.number == view.run.first and record.phase == "reduce":
-            return f"{view.run.min_peers} peers to be here (now {len(view.live())}), and a committee among them"
-        if record.phase == "train" and len(view.live()) < view.run.min_contributors:
-            return f"{view.run.min_contributors} peers to contribute to round {record.number}, of which {len(view.live())} are here"
-        who = "this peer" if view.leading else (view.leader or "a coordinator, which the committee is electing")
-        return {
-            "train": f"round {record.number}'s other members to train; {who} coordinates",
-            "reduce": f"round {record.number} to be committed by {who}",
-            "committed": f"round {record.number + 1} to be opened by {who}",
-        }[record.phase]
+        pulls = self.pull.round if self.pull else NOTHING
+        return wait_of_member(self._view, Standing(self.have.round, self._training, pulls, self.reduction))
 
     @property
     def occupied(self) -> bool:

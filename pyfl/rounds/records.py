@@ -17,6 +17,7 @@ from pyfl.training.layout import Layout
 
 __all__ = [
     "CONTROL",
+    "NOTHING",
     "PREPARATION",
     "ROUND",
     "RUN",
@@ -31,6 +32,7 @@ __all__ = [
 RUN = "run"
 ROUND = "round/swarm"
 CONTROL = "control"
+NOTHING = -2  # before the first round of any run
 PREPARATION = 0
 """The round in which a run that asks for statistics adds them up; its model is model 0."""
 
