@@ -188,6 +188,8 @@ class ResourcesUsed(msgspec.Struct, frozen=True, tag_field="event", tag="resourc
     rss_peak_bytes: int
     cpu_s: float
     congestion_control: str
+    bytes_lent: int = 0
+    """Of models, sent to peers that fetched them."""
 
 
 class RunFinished(msgspec.Struct, frozen=True, tag_field="event", tag="run_finished"):

@@ -81,6 +81,56 @@ def repair(
         raise typer.Exit(1)
 
 
+@bench.command()
+@reported
+def join(
+    peers: Annotated[int, typer.Option(min=2, help="Processes that run already.")] = 6,
+    joiners: Annotated[int, typer.Option(min=1, help="Processes that join them, all at once.")] = 20,
+    mb: Megabytes = 25.0,
+    train_s: Annotated[float, typer.Option(min=0.0, max=600.0, help="How long each trains, without a processor.")] = 2.5,
+    tiers: Shape = "rotated:4",
+    as_json: AsJson = False,
+) -> None:
+    """Start many joiners at once: how many rounds until each contributes, and who gave them the model."""
+    from pyfl.peer.bench_join import WITHIN
+    from pyfl.peer.bench_join import join as measure
+
+    last: dict[str, Any] = {}
+    for event in measure(peers, joiners, mb, train_s, tiers):
+        last = event
+        if as_json:
+            print_json(event)
+        elif event["event"] == "joiner":
+            typer.echo(f"{event['joiner']:<10}{_first_contribution(event)}")
+    if not as_json:
+        _print_joined(last, WITHIN)
+    if not last["digests_agree"] or not last["within"]:
+        raise typer.Exit(1)
+
+
+def _first_contribution(joiner: dict[str, Any]) -> str:
+    if joiner["rounds"] is None:
+        return f"in no round; the first that opened while it was a member is {joiner['first_round']}"
+    return f"in round {joiner['contributed_round']}, its number {joiner['rounds']}, {joiner['contribution_s']:.1f} s after its start"
+
+
+def _print_joined(summary: dict[str, Any], allowed: int) -> None:
+    lines: list[tuple[str, str]] = []
+    if summary["rounds"] is not None:  # somebody contributed
+        rounds: dict[str, float] = summary["rounds"]
+        times: dict[str, float] = summary["contribution_s"]
+        lines.append(("rounds", f"{rounds['median']:g}, {rounds['max']:g} at most, {allowed} allowed"))
+        lines.append(("from the start", f"{times['median']:.1f} s, {times['max']:.1f} at most"))
+    lent = ", ".join(f"{count / 1_000_000:.0f}" for count in summary["lent_bytes"])
+    lines += [
+        ("model lent", f"{lent} MB by those who ran, {summary['lent_bytes_joiners'] / 1_000_000:.0f} by joiners"),
+        ("memory", f"{summary['rss_peak_mb_total']} MiB of all processes, {summary['rss_peak_mb_max']:.0f} at most"),
+        ("digests agree", "yes" if summary["digests_agree"] else "NO"),
+    ]
+    for name, text in lines:
+        typer.echo(f"{name:<15}{text}")
+
+
 def _print_summary(summary: dict[str, Any]) -> None:
     times: dict[str, float] = summary["round_s"]
     megabyte = 1_000_000

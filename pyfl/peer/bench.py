@@ -16,7 +16,7 @@ from pyfl.peer.herd import Herd
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import new_swarm_key, write_secret
 
-__all__ = ["WARM_UP_ROUNDS", "allreduce", "bench_settings"]
+__all__ = ["WARM_UP_ROUNDS", "allreduce", "bench_settings", "noise"]
 
 WARM_UP_ROUNDS = 2  # connections, page faults of the buffers
 
@@ -45,7 +45,9 @@ def allreduce(
     usage: dict[int, list[events.ResourcesUsed]] = {index: [] for index in range(peers)}
     times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="pyfl-bench-") as directory:
-        settings = bench_settings(Path(directory), peers, mb, total, durability, tiers, congestion, min_contributors=peers)
+        settings = bench_settings(
+            Path(directory), noise(mb), peers, total, durability=durability, tiers=tiers, congestion=congestion, min_contributors=peers
+        )
         with Herd(settings, framework=False) as herd:
             for item in herd.events(60.0 + total * (5.0 + peers * mb / 20)):
                 if item is None:
@@ -63,25 +65,43 @@ def allreduce(
     yield _summary(peers, mb, total, seen, usage, times)
 
 
+def noise(mb: float) -> str:
+    """The app that trains random updates of `mb` 10^6 bytes and takes no longer than that."""
+    return f"noise:{round(mb * 1e6)}B"
+
+
 def bench_settings(
-    directory: Path, peers: int, mb: float, rounds: int, durability: str, tiers: str, congestion: str, *, min_contributors: int
+    directory: Path,
+    app: str,
+    peers: int,
+    rounds: int,
+    *,
+    joiners: int = 0,
+    durability: str = "relaxed",
+    tiers: str = "rotated:4",
+    congestion: str = "cubic",
+    min_contributors: int = 0,
 ) -> list[PeerSettings]:
-    """Of peers that train random updates of `mb` 10^6 bytes with nothing else to do; `min_contributors` 0: a majority."""
+    """Of peers with nothing else to do, and after them `joiners` that the first round does not wait for.
+
+    `min_contributors` 0: a majority.
+    """
     key = directory / "swarm.key"
     write_secret(key, new_swarm_key())
-    ports = free_ports(peers)
+    everyone = peers + joiners
+    ports = free_ports(everyone)
     founder = PeerSettings(
-        listen=f"127.0.0.1:{ports[0]}", name="peer-0", data_dir=str(directory / "peer-0"), swarm_key=str(key), index=0, of=peers,
-        app=f"noise:{round(mb * 1e6)}B", rounds=rounds, min_peers=peers, min_contributors=min_contributors, durability=durability,
+        listen=f"127.0.0.1:{ports[0]}", name="peer-0", data_dir=str(directory / "peer-0"), swarm_key=str(key), index=0, of=everyone,
+        app=app, rounds=rounds, min_peers=peers, min_contributors=min_contributors, durability=durability,
         tiers=tiers, congestion=congestion, serve=False, checkpoints=False, measure=True,
     )  # fmt: skip
     return [founder] + [
         PeerSettings(
             listen=f"127.0.0.1:{ports[index]}", name=f"peer-{index}", data_dir=str(directory / f"peer-{index}"), swarm_key=str(key),
-            index=index, of=peers, join=(founder.listen,), durability=durability, congestion=congestion, serve=False, checkpoints=False,
-            measure=True,
+            index=index, of=everyone, app=app, join=(founder.listen,), durability=durability, congestion=congestion, serve=False,
+            checkpoints=False, measure=True,
         )
-        for index in range(1, peers)
+        for index in range(1, everyone)
     ]  # fmt: skip
 
 

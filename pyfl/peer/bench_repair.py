@@ -14,7 +14,7 @@ from statistics import median
 from pyfl import events
 from pyfl.errors import BenchFailed
 from pyfl.events import Stamped
-from pyfl.peer.bench import WARM_UP_ROUNDS, bench_settings
+from pyfl.peer.bench import WARM_UP_ROUNDS, bench_settings, noise
 from pyfl.peer.herd import Herd
 
 __all__ = ["repair"]
@@ -99,7 +99,7 @@ def _one(
 ) -> dict[str, object]:
     """One swarm, one kill."""
     swarm, victim, killed_at = _Swarm(peers), -1, 0.0
-    settings = bench_settings(directory, peers, mb, KILLED, "relaxed", tiers, "cubic", min_contributors=0)
+    settings = bench_settings(directory, noise(mb), peers, KILLED, tiers=tiers)
     with Herd(settings, framework=False) as herd:
         for item in herd.events(90.0 + KILLED * (5.0 + peers * mb / 20)):
             if item is None:

@@ -81,7 +81,7 @@ class Handle:
 
     def _counters(self) -> dict[str, float]:
         try:
-            return self._net.stats()
+            return {**self._net.stats(), "bytes_lent": float(self._driver.bytes_lent)}
         except PyflError:  # closing: the last snapshot has no counters
             return {}
 

@@ -220,7 +220,7 @@ class Process:
         if self._settings.measure and isinstance(event, ModelInstalled):
             used = ResourcesUsed(
                 event.round, int(self.net.stats()["bytes_sent"]), self._rss_base, resident_bytes()[1], cpu_seconds(),
-                congestion_control(self._settings.congestion),
+                congestion_control(self._settings.congestion), self.driver.bytes_lent,
             )  # fmt: skip
             self._journal.record(used)
 

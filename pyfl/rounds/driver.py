@@ -118,6 +118,8 @@ class Driver:
         self._proposed = ""
         self.statistics = b""
         """The sum of what the run prepares, once it is known here: little-endian int64."""
+        self.bytes_lent = 0
+        """Of models, in segments that others fetched from here and got whole."""
         self._transfers: dict[int, _Transfer] = {}
         self._requests: dict[int, int] = {}
         self._stop_training = -1
@@ -176,6 +178,8 @@ class Driver:
                 if transfer is None:
                     return None
                 action = transfer.action
+                if transfer.sending and event.ok and action.tag.kind == "p":
+                    self.bytes_lent += event.bytes
                 return TransferEnded(action.peer, action.tag, action.place, transfer.sending, event.ok, event.error)
             case overlay.WriteDone():
                 name = self._requests.pop(event.request, 0)

@@ -14,8 +14,10 @@ from pyfl.peer.status import PeerEntry, PeerHandle, Status
 
 __all__ = ["exposition"]
 
-MONOTONE = frozenset({"bytes_sent", "bytes_received", "bytes_drained", "bytes_relayed", "handshakes_refused", "gossip_dropped", "faults"})
-"""Counters of the overlay that only grow; the others are levels."""
+MONOTONE = frozenset(
+    {"bytes_sent", "bytes_received", "bytes_drained", "bytes_relayed", "bytes_lent", "handshakes_refused", "gossip_dropped", "faults"}
+)
+"""Counters that only grow; the others are levels."""
 
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")
 

@@ -22,6 +22,11 @@ def digest_of_the_last(program: Program) -> str:
     return next((event.digest for event in held if event.round == ROUNDS), "")
 
 
+def lent(home: Path, places: list[Path]) -> int:
+    """Bytes of models that these peers say they lent."""
+    return sum(int(json.loads(tell(home, place, "status", "--json"))["counters"]["bytes_lent"]) for place in places)
+
+
 @pytest.mark.parametrize("founder_stays", [True, False], ids=["everyone stays", "all but the founder stay"])
 def test_those_who_stay_serve_a_late_joiner_and_end_with_the_stop(tmp_path: Path, founder_stays: bool) -> None:
     with Programs(tmp_path) as swarm:
@@ -34,6 +39,8 @@ def test_those_who_stay_serve_a_late_joiner_and_end_with_the_stop(tmp_path: Path
         staying = peers if founder_stays else peers[1:]
         if not founder_stays:
             assert peers[0].process.wait(30.0) == 0
+        places = [tmp_path / "pyfl-data" / f"127.0.0.1-{port}" for port in ports[3 - len(staying) : 3]]
+        before = lent(tmp_path, places)
         late = swarm.start("127.0.0.1", str(ports[3]), f"127.0.0.1:{ports[1]}")
         swarm.until(lambda: bool(late.said(events.RunFinished)), 60.0, "the late joiner hears of the end")
         assert late.process.wait(30.0) == 0
@@ -42,5 +49,7 @@ def test_those_who_stay_serve_a_late_joiner_and_end_with_the_stop(tmp_path: Path
         place = tmp_path / "pyfl-data" / f"127.0.0.1-{ports[1]}"
         status = json.loads(tell(tmp_path, place, "status", "--json"))
         assert (status["control"], status["have"], status["waiting"]) == ("finished", ROUNDS, "")
+        model = 4 * status["parameters"]
+        swarm.until(lambda: lent(tmp_path, places) - before >= model, 30.0, "those who stay tell of the model that they lent")
         tell(tmp_path, place, "stop")
         assert swarm.codes(60.0) == [0] * 4, swarm.logs()
