@@ -266,9 +266,9 @@ def test_every_file_of_the_repository_that_a_page_names_exists() -> None:
 def waiting_messages() -> set[str]:
     """The longest fixed piece of every sentence that a peer says while it waits."""
     found: set[str] = set()
-    for file in ("machine", "member", "coordinator"):
+    for file in ("machine", "member_waits", "coordinator"):
         for function in ast.walk(ast.parse((ROOT / f"pyfl/rounds/{file}.py").read_text())):
-            if not isinstance(function, ast.FunctionDef) or function.name not in ("wait", "_wait_for_the_last", "_waits_for"):
+            if not isinstance(function, ast.FunctionDef) or function.name not in ("wait", "_wait_for_the_last", "_what"):
                 continue
             values = [node.value for node in ast.walk(function) if _tells_what(node, function.name) and node.value]
             returned = [part for value in values for part in ast.walk(value)]
@@ -282,8 +282,8 @@ def waiting_messages() -> set[str]:
 
 
 def _tells_what(node: ast.AST, function: str) -> TypeGuard[ast.Return | ast.Assign]:
-    """What `_waits_for` returns, and what the others call `what`; what they return has the time in it, too."""
-    if function == "_waits_for":
+    """What `_what` returns, and what the others call `what`; what they return has the time in it, too."""
+    if function == "_what":
         return isinstance(node, ast.Return)
     return isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == "what" for target in node.targets)
 
