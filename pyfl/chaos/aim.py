@@ -37,7 +37,7 @@ def choose(planned: Planned, swarm: Swarm) -> tuple[int, ...] | None:
     if planned.kind == "link":
         return (first, turned[0])
     if planned.kind == "partition":
-        size = {"half": swarm.peers // 2, "third": max(1, swarm.peers // 3)}.get(planned.shape, 1)
+        size = _side(planned.shape, swarm.peers)
         return (first, *sorted(turned[: size - 1]))
     if planned.kind == "slow":
         return (first,)
@@ -50,6 +50,12 @@ def _pick(planned: Planned, swarm: Swarm, among: Collection[int]) -> int | None:
         return leader
     rest = [index for index in sorted(among) if index != leader] or sorted(among)
     return rest[int(planned.pick * len(rest))] if rest else None
+
+
+def _side(shape: str, peers: int) -> int:
+    """How many are on the first side of a partition."""
+    first, colon, _ = shape.partition(":")
+    return int(first) if colon else {"half": peers // 2, "third": max(1, peers // 3)}.get(shape, 1)
 
 
 def _may_miss(victim: int, swarm: Swarm) -> bool:

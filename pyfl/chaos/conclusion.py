@@ -13,8 +13,9 @@ from pyfl.chaos.chronicle import Chronicle
 from pyfl.chaos.injection import Injected
 from pyfl.chaos.process import Exit
 from pyfl.chaos.records import all_said
-from pyfl.chaos.report import figures, plain_round_bytes, spread
+from pyfl.chaos.report import figures, plain_round_bytes, split_figures, spread
 from pyfl.chaos.settings import ChaosSettings
+from pyfl.chaos.split import broken_by, split
 from pyfl.chaos.stage import Stage
 from pyfl.chaos.timing import measure, members_by_round, sent_by_round
 from pyfl.chaos.verdict import Violation, judge
@@ -50,7 +51,9 @@ def conclude(
         for fault, timing in timings
         if timing.hold_s is None and not any(later.at > fault.at and set(later.victims) & set(fault.victims) for later in injected)
     ]
-    violations = [*broken, *verdict.violations, *unexpected, *away]
+    splits = [(fault, sides) for fault in injected if (sides := split(fault, said, settings.peers, injected)) is not None]
+    apart = [violation for fault, sides in splits for violation in broken_by(fault, sides, last=fault is injected[-1])]
+    violations = [*broken, *verdict.violations, *unexpected, *away, *apart]
     for stall in verdict.stalls:
         yield {"event": "stall", **msgspec.structs.asdict(stall)}
     for violation in violations:
@@ -65,7 +68,10 @@ def conclude(
     yield {
         "event": "summary", "rounds_committed": verdict.rounds_committed, "divergent": verdict.divergent,
         "double_counted": verdict.double_counted, "unlisted": verdict.unlisted, "faults": len(injected), "faults_left": skipped,
-        **figures(timings), "round_s": spread(gaps), "resent_bytes": spread(float(value) for value in resent),
+        **figures(timings),
+        "splits": [{"number": fault.number, **split_figures(sides)} for fault, sides in splits],
+        "equal_s": spread(sides.equal_s for _, sides in splits), "round_s": spread(gaps),
+        "resent_bytes": spread(float(value) for value in resent),
         "round_bytes": plain, "round_bytes_are": how, "void": verdict.void, "carried": verdict.carried, "probed": verdict.probed,
         "checkpoints_read": len(witness.found), "exits": len(exits), "stalls": [msgspec.structs.asdict(stall) for stall in verdict.stalls],
         "violations": len(violations), "network": stage.network.kind, "disk": stage.disks.kind if stage.disks else "",

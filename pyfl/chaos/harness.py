@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from pyfl.chaos.plan import TAKES_LIFE, draw
 from pyfl.chaos.process import ChaosPeer, Exit
 from pyfl.chaos.report import fault_line, injection_line, round_line
 from pyfl.chaos.settings import STRIDE, ChaosSettings
+from pyfl.chaos.split import split
 from pyfl.chaos.stage import Stage
 from pyfl.chaos.timing import measure
 from pyfl.chaos.verdict import Violation
@@ -50,9 +51,9 @@ class _Run:
         self._settings, self._stage, self._peers = settings, stage, stage.peers
         self._chronicle = Chronicle()
         self._witness = Witness(settings.peers, STRIDE if settings.probes else 0)
-        plan = draw(settings.faults, settings.rounds, settings.per_round, settings.coordinator_share, settings.seed)
+        plan = draw(settings.faults, settings.rounds, settings.per_round, settings.coordinator_share, settings.seed, settings.split)
         self._pacing = Pacing(plan, settings.per_round, settings.train_s)
-        self._injector = Injector(stage, self._chronicle, settings.lasts_s)
+        self._injector = Injector(stage, self._chronicle, settings.lasts_s, settings.heal_after_s)
         self._injected: list[Injected] = []
         self._exits: list[Exit] = []
         self._broken: list[Violation] = []
@@ -148,12 +149,16 @@ class _Run:
 
     def _swarm(self) -> Swarm:
         under = {index for injected in self._injector.active for index in injected.victims}
-        target = {i: injected.target_round for injected in self._injected for i in injected.victims if injected.ended is not None}
+        target = {i: injected.target_round for injected in self._injected for i in self._touched(injected) if injected.ended is not None}
         well = frozenset(p.index for p in self._peers if p.running and p.index not in under and p.have >= target.get(p.index, 0))
         index_of = self._chronicle.index_of
         asked = voters_of(self._peers[index] for index in sorted(well))
         voters = frozenset(index_of[peer] for peer in asked if peer in index_of)
         return Swarm(len(self._peers), well, voters, index_of.get(self._chronicle.coordinator))
+
+    def _touched(self, injected: Injected) -> Iterable[int]:
+        """Whoever may lack a model since: of a partition either side."""
+        return range(len(self._peers)) if injected.planned.kind == "partition" else injected.victims
 
     # ---- how it goes
 
@@ -170,9 +175,11 @@ class _Run:
                 continue
             interrupted = any(later.number > injected.number and set(later.victims) & set(injected.victims) for later in self._injected)
             timing = measure(injected, self._chronicle.said, self._injected)
-            if last or interrupted or (timing.repair_s is not None and timing.rejoin_s is not None):
+            sides = split(injected, self._chronicle.said, len(self._peers), self._injected)
+            whole = None not in (timing.repair_s, timing.rejoin_s) and (sides is None or sides.equal_s is not None)
+            if last or interrupted or whole:
                 self._told_faults.add(injected.number)
-                yield fault_line(injected, timing)
+                yield fault_line(injected, timing, sides)
 
     def _moved(self, began: float) -> float:
         """When something last happened that lets the run go on."""

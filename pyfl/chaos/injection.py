@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pyfl.chaos.chronicle import Chronicle
 from pyfl.chaos.plan import Planned
@@ -36,16 +37,19 @@ class Injected:
     target_round: int = 0
     """The newest committed round when it ended: who holds it is back."""
     what: str = ""
-    links: frozenset[frozenset[int]] = field(default_factory=frozenset[frozenset[int]])
-    """Pairs of peers whose link was cut."""
+    cut_at: float = 0.0
+    """When the last of its links was cut."""
 
 
 class Injector:
     """Acts at once; ends are due later, in `end_due`."""
 
-    def __init__(self, stage: Stage, chronicle: Chronicle, lasts_s: float) -> None:
-        """`lasts_s`: how long a stop, a partition, a full disk last at most; a third of it at least."""
-        self._stage, self._chronicle, self._lasts_s = stage, chronicle, lasts_s
+    def __init__(self, stage: Stage, chronicle: Chronicle, lasts_s: float, heal_after_s: float | None = None) -> None:
+        """`lasts_s`: how long a stop, a partition, a full disk last at most; a third of it at least.
+
+        `heal_after_s`: how long faults of the network last instead.
+        """
+        self._stage, self._chronicle, self._lasts_s, self._heal_after_s = stage, chronicle, lasts_s, heal_after_s
         self._due: list[tuple[float, Injected, Callable[[], object]]] = []
 
     @property
@@ -77,7 +81,7 @@ class Injector:
                 self._later(last, injected, lambda: [disks.free(peer) for peer in victims])
             case _:
                 self._break_network(injected)
-                self._later(last, injected, network.heal)
+                self._later(last if self._heal_after_s is None else injected.cut_at + self._heal_after_s, injected, network.heal)
 
     def _later(self, when: float, injected: Injected, act: Callable[[], object]) -> None:
         self._due.append((when, injected, act))
@@ -98,6 +102,7 @@ class Injector:
             injected.what = f"{bits / 1e6:.1f} Mbit/s"
             for index in victims:
                 network.slow(index, bits)
+            injected.cut_at = time.monotonic()
             return
         if planned.kind == "link":
             first, second = injected.victims
@@ -108,7 +113,7 @@ class Injector:
             network.cut(a, b)
             if planned.shape != "one-way":
                 network.cut(b, a)
-        injected.links = frozenset(frozenset(pair) for pair in pairs)
+        injected.cut_at = time.monotonic()
         injected.what = planned.shape
 
     def end_due(self, now: float) -> list[Injected]:

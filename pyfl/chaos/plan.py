@@ -51,8 +51,12 @@ def kinds_of(text: str) -> tuple[str, ...]:
     return names
 
 
-def draw(kinds: Sequence[str], rounds: int, per_round: float, coordinator_share: float, seed: int) -> list[Planned]:
-    """The same plan for the same arguments: `per_round` faults a round (0.5: one every other round), of every kind about as often."""
+def draw(kinds: Sequence[str], rounds: int, per_round: float, coordinator_share: float, seed: int, split: str = "") -> list[Planned]:
+    """The same plan for the same arguments: `per_round` faults a round (0.5: one every other round), of every kind about as often.
+
+    `split`: the shape of every partition, as `3:3`; empty: drawn.
+    """
+    shapes = {**SHAPES, "partition": (split,)} if split else SHAPES
     rng = random.Random(seed)  # noqa: S311 - a plan to be repeated, not a secret
     deck: list[str] = []
     plan: list[Planned] = []
@@ -68,7 +72,7 @@ def draw(kinds: Sequence[str], rounds: int, per_round: float, coordinator_share:
             kind = deck.pop()
             phase = rng.choice(PHASES if number < rounds else PHASES[:-1])
             aimed = rng.random() < coordinator_share and kind != "power"
-            shape = rng.choice(SHAPES.get(kind, ("",)))
+            shape = rng.choice(shapes.get(kind, ("",)))
             here.append(Planned(number, kind, phase, aimed, shape, rng.random(), rng.random(), rng.random()))
         plan += sorted(here, key=lambda planned: (PHASES.index(planned.phase), planned.at))
     return plan

@@ -8,10 +8,11 @@ from statistics import median
 from typing import Any
 
 from pyfl.chaos.injection import Injected
+from pyfl.chaos.split import Split
 from pyfl.chaos.timing import Timing
 from pyfl.events import RoundCommitted
 
-__all__ = ["fault_line", "figures", "injection_line", "plain_round_bytes", "round_line", "spread"]
+__all__ = ["fault_line", "figures", "injection_line", "plain_round_bytes", "round_line", "split_figures", "spread"]
 
 
 def round_line(commit: RoundCommitted) -> dict[str, Any]:
@@ -31,15 +32,25 @@ def injection_line(injected: Injected) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fault_line(injected: Injected, timing: Timing) -> dict[str, Any]:
-    """`fault`: what was done to whom, and how it was taken."""
-    return {
+def fault_line(injected: Injected, timing: Timing, split: Split | None) -> dict[str, Any]:
+    """`fault`: what was done to whom, and how it was taken; of a partition also what `split_figures` has."""
+    line = {
         "event": "fault", "number": injected.number, "kind": injected.planned.kind, "what": injected.what or injected.planned.shape,
         "round": injected.round, "phase": injected.phase, "victims": [f"peer-{index}" for index in injected.victims],
         "coordinator": injected.coordinator, "lasted_s": None if injected.ended is None else round(injected.ended - injected.at, 3),
         "detect_s": timing.detect_s, "detected_by": timing.detected_by, "repair_s": timing.repair_s, "repair_round": timing.repair_round,
         "hold_s": timing.hold_s, "rejoin_s": timing.rejoin_s,
     }  # fmt: skip
+    return line if split is None else line | split_figures(split)
+
+
+def split_figures(split: Split) -> dict[str, Any]:
+    """Who was on which side, how many rounds each committed while it was cut off, and when all were equal again."""
+    return {
+        "sides": [[f"peer-{index}" for index in side] for side in split.sides],
+        "side_commits": [len(rounds) for rounds in split.commits],
+        "equal_s": split.equal_s,
+    }
 
 
 def spread(values: Iterable[float | None]) -> dict[str, float | None]:

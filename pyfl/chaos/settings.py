@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from pyfl.chaos.plan import KINDS
+from pyfl.chaos.plan import KINDS, NETWORK_KINDS
 from pyfl.errors import ChaosError
 
 __all__ = ["STRIDE", "ChaosSettings"]
@@ -29,6 +29,10 @@ class ChaosSettings(msgspec.Struct, frozen=True, kw_only=True):
     train_s: float = 1.5
     seed: int = 0
     lasts_s: float = 12.0
+    split: str = ""
+    """The sizes of both sides of every partition, as `3:3`; empty: drawn. The first side has the coordinator if it is aimed at."""
+    heal_after_s: float | None = None
+    """So long every fault of the network lasts; None: by `lasts_s`."""
     durability: str = "full"
     give_up_s: float = 180.0
     """Without a commit though every fault has ended: the run is over, and has failed."""
@@ -42,6 +46,17 @@ class ChaosSettings(msgspec.Struct, frozen=True, kw_only=True):
         unknown = set(self.faults) - set(KINDS)
         if unknown:
             raise ChaosError(f"--faults: there is no {', '.join(sorted(unknown))}; expected some of {', '.join(KINDS)}.")
+        if self.split:
+            self._check_split()
+        if self.heal_after_s is not None and not NETWORK_KINDS & set(self.faults):
+            raise ChaosError(f"--heal-after is for {', '.join(sorted(NETWORK_KINDS))}; --faults names none of them.")
+
+    def _check_split(self) -> None:
+        if "partition" not in self.faults:
+            raise ChaosError(f"--split {self.split} is the shape of partitions; --faults does not name partition.")
+        sides = [int(side) if side.isdecimal() else 0 for side in self.split.split(":")]
+        if len(sides) != 2 or min(sides) < 1 or sum(sides) != self.peers:
+            raise ChaosError(f"--split {self.split}: expected two sides that are {self.peers} peers together, as {self.peers - 2}:2.")
 
     @property
     def probes(self) -> bool:

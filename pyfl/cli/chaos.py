@@ -25,6 +25,10 @@ def chaos(
     mb: Annotated[float, typer.Option(min=0.0, max=2000.0, help="Size of onehot's model in 10^6 bytes.")] = 4.0,
     train_s: Annotated[float, typer.Option(min=0.0, max=600.0, help="How long onehot trains.")] = 1.5,
     lasts: Annotated[float, typer.Option(min=0.5, max=600.0, help="Seconds a stop, a cut, a full disk last at most.")] = 12.0,
+    split: Annotated[str, typer.Option(help="Sizes of both sides of every partition.", metavar="A:B")] = "",
+    heal_after: Annotated[
+        float | None, typer.Option(min=0.5, max=600.0, help="Seconds that every fault of the network lasts, not more and not less.")
+    ] = None,
     durability: Annotated[str, typer.Option(help="full or relaxed.")] = "full",
     seed: Annotated[int | None, typer.Option(help="Of the plan of faults; default: by chance.")] = None,
     give_up: Annotated[float, typer.Option(min=10.0, help="Seconds without a commit until the run has failed.")] = 180.0,
@@ -49,7 +53,8 @@ def chaos(
     directory = (data_dir or Path(tempfile.mkdtemp(prefix="pyfl-chaos-"))).absolute()
     settings = ChaosSettings(
         directory=directory, peers=peers, rounds=rounds, faults=kinds, per_round=per_round, coordinator_share=coordinator_share, app=app,
-        mb=mb, train_s=train_s, lasts_s=lasts, durability=durability, seed=secrets.randbits(31) if seed is None else seed,
+        mb=mb, train_s=train_s, lasts_s=lasts, split=split, heal_after_s=heal_after,
+        durability=durability, seed=secrets.randbits(31) if seed is None else seed,
         give_up_s=give_up,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ def told(line: Mapping[str, Any], rounds: int) -> str:
             return f"{line['kind']:>10} #{line['number']}: {who}{what}; round {line['round']}, {line['phase']}"
         case "fault":
             times = ", ".join(f"{name} {_seconds(line[f'{name}_s'])}" for name in ("detect", "repair", "rejoin"))
-            return f"{line['kind']:>10} #{line['number']}: {times}"
+            return f"{line['kind']:>10} #{line['number']}: {times}" + (f"; {_split(line)}" if "sides" in line else "")
         case "exit":
             under = f" under {line['under']}" if line["under"] else ""
             return f"{line['peer']} ended by itself with exit code {line['code']}{under}: {line['why']}"
@@ -46,10 +46,16 @@ def _summary(line: Mapping[str, Any]) -> str:
         ("counted twice", str(line["double_counted"])),
         ("unlisted", str(line["unlisted"])),
         *((name, f"{_seconds(times['median'])}, at most {_seconds(times['max'])}") for name, times in _times(line)),
+        *((f"split #{split['number']}", _split(split)) for split in line["splits"]),
         ("stalls", f"{len(line['stalls'])}"),
         ("violations", str(line["violations"])),
     ]
     return "\n".join(f"{name:<14} {text}" for name, text in rows)
+
+
+def _split(line: Mapping[str, Any]) -> str:
+    committed = " and ".join(f"{rounds} by {len(side)} peers" for side, rounds in zip(line["sides"], line["side_commits"], strict=True))
+    return f"rounds committed while split: {committed}; all equal {_seconds(line['equal_s'])} after healing"
 
 
 def _times(line: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

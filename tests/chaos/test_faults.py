@@ -69,6 +69,19 @@ def test_a_fault_of_the_network_breaks_no_promise(tmp_path: Path, kind: str) -> 
     assert summary["network"] == "namespaces"
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(bool(permitted()), reason=f"network namespaces: {permitted()}")
+def test_of_two_sides_as_asked_for_one_commits_and_all_are_equal_after_the_healing(tmp_path: Path) -> None:
+    lines, summary = run(tmp_path, ("partition",), **{**ONE_FAULT, "peers": 5, "split": "3:2", "heal_after_s": 6.0})
+    check(lines, summary)
+    fault = next(line for line in lines if line["event"] == "fault")
+    assert [len(side) for side in fault["sides"]] == [3, 2]
+    assert min(fault["side_commits"]) == 0
+    assert fault["equal_s"] is not None
+    assert fault["lasted_s"] >= 6
+    assert [split["side_commits"] for split in summary["splits"]] == [fault["side_commits"]]
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(bool(permitted()), reason=f"network namespaces: {permitted()}")
 def test_whoever_ends_it_early_finds_nothing_left(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfl.chaos.aim import Swarm, choose
-from pyfl.chaos.plan import KINDS, PHASES, Planned, draw, kinds_of
+from pyfl.chaos.plan import KINDS, PHASES, SHAPES, Planned, draw, kinds_of
+from pyfl.chaos.settings import ChaosSettings
 from pyfl.errors import ChaosError
 
 
@@ -31,6 +34,25 @@ def test_kinds_come_about_as_often_as_each_other_and_a_quarter_hit_the_coordinat
     assert 130 <= sum(p.coordinator for p in plan) <= 220
     assert {p.phase for p in plan} == set(PHASES)
     assert all(p.phase != "between" for p in plan if p.round == 800)
+
+
+def test_a_split_that_is_asked_for_is_the_shape_of_every_partition_and_of_nothing_else() -> None:
+    asked = draw(KINDS, 80, 1.0, 0.25, 3, "4:2")
+    assert {p.shape for p in asked if p.kind == "partition"} == {"4:2"}
+    assert {p.shape for p in asked if p.kind == "link"} == set(SHAPES["link"])
+
+
+@pytest.mark.parametrize("text", ["3", "3:2", "6:0", "2:2:2", "a:b", "-1:7"])
+def test_a_split_that_is_not_all_peers_on_two_sides_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ChaosError, match="two sides that are 6 peers together"):
+        ChaosSettings(directory=tmp_path, faults=("partition",), split=text)
+
+
+def test_a_split_and_its_healing_want_faults_that_they_are_of(tmp_path: Path) -> None:
+    with pytest.raises(ChaosError, match="does not name partition"):
+        ChaosSettings(directory=tmp_path, faults=("kill", "link"), split="3:3")
+    with pytest.raises(ChaosError, match="--heal-after is for link, partition, slow"):
+        ChaosSettings(directory=tmp_path, faults=("kill", "stop"), heal_after_s=30.0)
 
 
 def test_an_unknown_fault_is_named_with_the_near_one() -> None:
@@ -67,7 +89,7 @@ def test_power_and_cuts_wait_until_all_are_well() -> None:
     assert choose(planned("power"), well) == tuple(range(6))
 
 
-@pytest.mark.parametrize(("shape", "size"), [("one", 1), ("half", 3), ("third", 2), ("one-way", 1)])
+@pytest.mark.parametrize(("shape", "size"), [("one", 1), ("half", 3), ("third", 2), ("one-way", 1), ("4:2", 4), ("2:4", 2)])
 def test_a_partition_has_one_side_of_its_shape(shape: str, size: int) -> None:
     swarm = Swarm(6, frozenset(range(6)), frozenset(range(5)), 2)
     side = choose(planned("partition", shape=shape, coordinator=True, at=0.7), swarm)
