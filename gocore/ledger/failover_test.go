@@ -134,6 +134,31 @@ func TestAWatcherSeesEveryFinalValueAndMovesWhenItsVoterDies(t *testing.T) {
 	}
 }
 
+func TestAWatcherMovesToAnotherVoterWhenItsOwnDies(t *testing.T) {
+	s := newSwarm(t)
+	s.tune = func(c *Config) { c.Voters = 3 }
+	nodes := s.grow(6, 3)
+	voters := nodes[0].Ledger.standing.committee().voterPeers()
+	for _, w := range nodes {
+		if slices.Contains(voters, w.id) {
+			continue
+		}
+		sortByHash(w.id, voters)
+		own := s.node(voters[0]) // the one it watches
+		if own == nodes[0] {
+			continue // whose death is an election, too
+		}
+		nodes[0].must(op("k", 0, "before"))
+		w.holds("k", "before")
+		own.kill() // nobody is told: the committee and the list of who lives stay as they are
+		nodes[0].must(op("k", 1, "after"))
+		w.holds("k", "after")
+		indexesRise(t, w)
+		return
+	}
+	t.Fatal("every watcher watches the leader: name the peers of this test otherwise")
+}
+
 func TestAMajorityLostFailsWritesAndItsReturnRecovers(t *testing.T) {
 	s := newSwarm(t)
 	dirs := map[int]string{}
