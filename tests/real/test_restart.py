@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from pyfl import events
+from pyfl.events import Stamped
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.herd import Herd
 from pyfl.peer.settings import PeerSettings
@@ -211,6 +214,52 @@ def test_a_power_cut_around_a_commit_loses_no_commit(tmp_path: Path, moment: str
         assert known == set(run.story.installed[number].values()), f"round {number} has another digest after the cut"
     assert sorted(run.story.committed) == list(range(rounds + 1))
     check_probes(tmp_path, run.story, STRIDE, peers)
+
+
+def test_a_power_cut_before_anyone_renamed_what_was_staged_loses_no_commit(tmp_path: Path) -> None:
+    """Committed in the ledger, and on disk only what voters had made durable before that: the disks are put back to that moment."""
+    peers, rounds = 4, 5
+    herd, settings = herd_of(tmp_path, peers, rounds, app=f"onehot:size=4MB,stride={STRIDE},train_s=1.5", durability="full")
+    with herd:
+        run = Run(herd, settings)
+        run.until(lambda: len(run.story.installed.get(2, {})) == peers, "round 2 at everyone")
+        for index in range(peers):
+            herd.kill(index)
+        run.until(lambda: all(herd.endings[index] is not None for index in range(peers)), "all are dead")
+        last = max(run.story.committed)
+        durable = [put_back(Path(peer.data_dir), last) for peer in settings]
+        assert sum(durable) >= 2, "a majority of three voters had it on disk before it was committed"
+        lives = [run.restart(index) for index in range(peers)]
+        run.finish()
+    installed = [e for life in lives for e in run.said(life, events.ModelInstalled) if isinstance(e, events.ModelInstalled)]
+    assert {e.digest for e in installed if e.round == last} == {run.story.committed[last].digest}
+    assert sorted(run.story.committed) == list(range(rounds + 1))
+    check_probes(tmp_path, run.story, STRIDE, peers)
+
+
+def put_back(home: Path, number: int) -> bool:
+    """Undo what a peer did with a round's model since its commit; whether it was there before that.
+
+    The model keeps its time of writing when it gets its committed name; a peer without a vote writes it only then.
+    """
+    if list((home / "checkpoints").glob(f"staged-{number}-*.json")):
+        for path in (home / "checkpoints").glob(f"round-{number:06d}.*"):
+            path.unlink()
+        return True
+    journal = [msgspec.json.decode(line, type=Stamped) for line in (home / "events.jsonl").read_bytes().split(b"\n")[:-1]]
+    known = next(e for e in journal if isinstance(e.data, events.RoundCommitted) and e.data.round == number)
+    name = home / "checkpoints" / f"round-{number:06d}"
+    model, sidecar = name.with_suffix(".safetensors"), name.with_suffix(".json")
+    if not sidecar.exists():
+        return False
+    before = model.stat().st_mtime < known.time
+    staged = name.with_name(f"staged-{number}-{json.loads(sidecar.read_text())['epoch']}")
+    for path in (sidecar, model):
+        if before:
+            path.rename(staged.with_suffix(path.suffix))
+        else:
+            path.unlink()
+    return before
 
 
 def test_a_swarm_whose_first_peers_stay_away_finds_itself_by_the_addresses_it_met(tmp_path: Path) -> None:
