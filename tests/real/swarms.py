@@ -18,7 +18,7 @@ from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import write_secret
 from tests.real.programs import Program
 
-__all__ = ["Story", "check_probes", "models", "settings_for", "story_of"]
+__all__ = ["Story", "check_probes", "check_sum", "models", "settings_for", "story_of"]
 
 
 def settings_for(directory: Path, peers: int, app: str, rounds: int, **more: object) -> list[PeerSettings]:
@@ -117,3 +117,16 @@ def check_probes(directory: Path, story: Story, stride: int, peers: int) -> int:
         assert np.allclose(counted, expected, atol=1e-5), f"I3: round {number} lists {sorted(listed)}, and counts {counted}"
         pairs += 1
     return pairs
+
+
+def check_sum(directory: Path, story: Story, stride: int, peers: int) -> None:
+    """I3 for a whole run of `onehot`: the newest model on disk is the sum of what every round lists, and no round is missing."""
+    known = models(directory)
+    last = max(known)
+    expected = np.zeros(peers)
+    for number in range(1, last + 1):
+        committed = story.committed[number]
+        for peer in (*committed.contributors, *committed.residuals):
+            expected[story.index_of(peer)] += 1 / len(committed.contributors)
+    counted = read_probes(known[last], stride, peers)
+    assert np.allclose(counted, expected, atol=1e-3), f"I3: the rounds up to {last} list {expected}, and the model counts {counted}"

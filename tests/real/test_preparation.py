@@ -19,7 +19,7 @@ from pyfl.overlay.free_port import free_ports
 from pyfl.peer.swarm_key import write_secret
 from pyfl.preparation import Classes
 from tests.real.preparing_apps import Preparing, Whose
-from tests.real.test_restart import Run, herd_of
+from tests.real.runs import Run, herd_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
@@ -45,7 +45,7 @@ def check_sums(directory: Path, run: Run) -> None:
 
 
 def said_of_0(run: Run, kind: type[events.ObservedEvent]) -> bool:
-    return any(isinstance(event, kind) and getattr(event, "round", -1) == 0 for told in run.told.values() for event in told)
+    return any(isinstance(event.data, kind) and getattr(event.data, "round", -1) == 0 for told in run.told.values() for event in told)
 
 
 @pytest.mark.parametrize("moment", [events.TrainingStarted, events.ReduceStarted, events.ResultHeld], ids=["summing", "reduce", "held"])

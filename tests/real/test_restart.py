@@ -1,12 +1,10 @@
-"""Peers that are killed, stopped or told to leave, and start again from their data directories."""
+"""Peers that are killed or told to leave, and start again from their data directories."""
 
 from __future__ import annotations
 
 import json
 import random
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,93 +15,11 @@ from pyfl import events
 from pyfl.events import Stamped
 from pyfl.overlay.free_port import free_ports
 from pyfl.peer.herd import Herd
-from pyfl.peer.settings import PeerSettings
-from pyfl.rounds.records import Deadlines
 from tests.real.programs import Programs
-from tests.real.swarms import Story, check_probes, models, settings_for
+from tests.real.runs import STRIDE, Run, herd_of
+from tests.real.swarms import check_probes, models, settings_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
-
-STRIDE = 64
-APP = f"onehot:size=4MB,stride={STRIDE},train_s=0.3"
-LIMIT_S = 75.0  # a watchdog, not a claim
-
-
-class Run:
-    """A herd and its story; restarted peers keep their index in the story under which they began."""
-
-    def __init__(self, herd: Herd, settings: list[PeerSettings]) -> None:
-        self.herd, self.settings, self.story = herd, settings, Story()
-        self.told: dict[int, list[events.ObservedEvent]] = {}
-        """By the herd's index: a life."""
-        self.life = {index: index for index in range(len(settings))}
-        """The present life of each peer."""
-        self._place = dict(self.life)
-        self._deadline = time.monotonic() + LIMIT_S
-
-    def restart(self, index: int) -> int:
-        """Start a peer again with the settings it had; returns its new life."""
-        life = self.herd.start(self.settings[index])
-        self.life[index], self._place[life] = life, index
-        return life
-
-    def until(self, reached: Callable[[], bool], what: str) -> None:
-        """Take events in until it is so."""
-        if reached():
-            return
-        for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
-            if item is None:
-                continue
-            life, event = item
-            self.told.setdefault(life, []).append(event.data)
-            self.story.take(self._place[life], event)
-            if reached():
-                return
-        if reached():  # the last one's end is no event
-            return
-        raise AssertionError(f"not reached in {LIMIT_S:g} s: {what}\n{self.where()}")
-
-    def where(self) -> str:
-        """What each life told last, and how it ended."""
-        return "\n".join(f"life {n}: {self.herd.endings[n]} {[*map(str, told[-6:])]}" for n, told in sorted(self.told.items()))
-
-    def said(self, life: int, kind: type[events.ObservedEvent]) -> list[events.ObservedEvent]:
-        """A life's events of a kind."""
-        return [event for event in self.told.get(life, []) if isinstance(event, kind)]
-
-    def over(self) -> bool:
-        """Every present life has ended."""
-        return all(self.herd.endings[life] is not None for life in self.life.values())
-
-    def finish(self) -> None:
-        """Run to the end: everyone ends well with one model a round."""
-        self.until_over()
-        for index, life in self.life.items():
-            ending = self.herd.endings[life]
-            assert ending is not None, f"peer {index} has not ended\n{self.where()}"
-            assert ending.code == 0, f"peer {index}: {ending}\n{self.where()}"
-        self.story.check_digests()
-
-    def until_over(self) -> None:
-        """Take events in until every present life has ended."""
-        for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
-            if item is not None:
-                self.told.setdefault(item[0], []).append(item[1].data)
-                self.story.take(self._place[item[0]], item[1])
-        assert self.over(), f"not over after {LIMIT_S:g} s\n{self.where()}"
-
-    def committed(self, number: int) -> bool:
-        """Some peer has seen this round committed."""
-        return number in self.story.committed
-
-    def id_of(self, index: int) -> str:
-        """A peer's id."""
-        return self.story.ids[index]
-
-
-def herd_of(directory: Path, peers: int, rounds: int, app: str = APP, **more: object) -> tuple[Herd, list[PeerSettings]]:
-    settings = settings_for(directory, peers, app, rounds, serve=False, **more)
-    return Herd(settings, framework=False), settings
 
 
 @pytest.mark.parametrize("coordinator", [False, True], ids=["member", "coordinator"])
@@ -276,28 +192,6 @@ def test_a_swarm_whose_first_peers_stay_away_finds_itself_by_the_addresses_it_me
         del run.life[0], run.life[1]
         run.finish()
     assert sorted(run.story.committed) == list(range(7))
-
-
-def test_a_stopped_peer_that_goes_on_catches_up_and_contributes(tmp_path: Path) -> None:
-    """SIGSTOP for 8 s: the others go on without it."""
-    herd, settings = herd_of(tmp_path, 4, 40, deadlines=Deadlines(train_floor_s=2.0, progress_s=4.0, suspect_s=3.0))
-    with herd:
-        run = Run(herd, settings)
-        run.until(lambda: run.committed(2) and len(run.story.ids) == 4, "round 2")
-        leader = run.story.index_of(run.story.coordinator)
-        victim = next(i for i in range(4) if i != leader)
-        herd.signal(victim, signal.SIGSTOP)
-        stopped = time.monotonic()
-        stopped_at = max(run.story.committed)
-        run.until(lambda: time.monotonic() - stopped >= 8.0 and max(run.story.committed) > stopped_at + 1, "the others go on")
-        resumed_at = max(run.story.committed)
-        herd.signal(victim, signal.SIGCONT)
-        run.finish()
-    without = [n for n in range(stopped_at + 1, resumed_at) if run.id_of(victim) not in run.story.committed[n].contributors]
-    assert without, "the others committed rounds without it"
-    assert run.id_of(victim) in run.story.committed[40].contributors
-    assert victim in run.story.installed[40]
-    check_probes(tmp_path, run.story, STRIDE, 4)
 
 
 def test_the_founder_may_die_after_round_0(tmp_path: Path) -> None:
