@@ -66,9 +66,9 @@ def stop_in(run: Run, victim: int, phase: str) -> int:
     raise AssertionError(f"the peer could not be stopped in {phase}")
 
 
-def check_stop(directory: Path, phase: str, *, coordinator: bool, stop_s: float, deadlines: Deadlines) -> str:
+def check_stop(directory: Path, phase: str, *, coordinator: bool, stop_s: float, **more: object) -> str:
     """One peer of four is stopped for so long; what came of it, in words."""
-    settings = settings_for(directory, PEERS, APP, 10_000, deadlines=deadlines)
+    settings = settings_for(directory, PEERS, APP, 10_000, **more)
     with Herd(settings, framework=False) as herd:
         run = Run(herd, settings, LIMIT_S + stop_s)
         story = run.story
@@ -118,14 +118,14 @@ def first_seen(told: list[Stamped], kind: type[events.RoundCommitted | events.Ro
     return found
 
 
-@pytest.mark.parametrize(("phase", "coordinator"), [("reduce", False), ("train", True)])
-def test_a_stopped_peer_contributes_in_the_next_round(tmp_path: Path, phase: str, coordinator: bool) -> None:
+@pytest.mark.parametrize(("phase", "coordinator", "residuals"), [("reduce", False, False), ("train", True, True)])
+def test_a_stopped_peer_contributes_in_the_next_round(tmp_path: Path, phase: str, coordinator: bool, residuals: bool) -> None:
     """A few seconds longer than it takes the others to go on without it."""
-    print(check_stop(tmp_path, phase, coordinator=coordinator, stop_s=8.0, deadlines=FAST))
+    print(check_stop(tmp_path, phase, coordinator=coordinator, stop_s=8.0, deadlines=FAST, residuals=residuals))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("coordinator", [False, True], ids=["member", "coordinator"])
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_peer_stopped_for_a_minute_contributes_in_the_next_round(tmp_path: Path, phase: str, coordinator: bool) -> None:
-    print(check_stop(tmp_path, phase, coordinator=coordinator, stop_s=60.0, deadlines=Deadlines()))
+    print(check_stop(tmp_path, phase, coordinator=coordinator, stop_s=60.0))
