@@ -114,8 +114,9 @@ class Roster:
         return report.have if report else -3
 
     def fetching(self, number: int) -> set[str]:
-        """The live peers that say they fetch a model, as theirs is older than this round's."""
-        return {p for p in self.alive() if self.have(p) < number and (report := self.reports.get(p)) and report.progress}
+        """The live peers that say they fetch a model, as theirs is older than this round's, or begin to now, as theirs was the newest."""
+        behind = {p: report for p, report in self.reports.items() if report.have < number}
+        return {p for p in self.alive() & behind.keys() if behind[p].progress or behind[p].have == number - 1}
 
     def ready(self, peer: str) -> Ready | None:
         """A peer's update for the present round."""
