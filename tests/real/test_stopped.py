@@ -48,7 +48,8 @@ def state_of(pid: int) -> str:
 def last_move(run: Run, index: int) -> events.ObservedEvent:
     """What a peer, which is stopped, did last, from its journal: its pipe may hold more than was read."""
     lines = (Path(run.settings[index].data_dir) / "events.jsonl").read_bytes().split(b"\n")[:-1]  # the last is empty, or torn
-    return next(event for line in reversed(lines) if isinstance(event := _decode(line).data, MOVES))
+    told = [_decode(line).data for line in lines]
+    return [event for event in told if isinstance(event, MOVES)][-1]
 
 
 def stop_in(run: Run, victim: int, phase: str) -> int:
