@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pyfl import events
 from pyfl.chaos.chronicle import Chronicle
 from pyfl.chaos.injection import Injected
 from pyfl.chaos.process import Exit
@@ -61,7 +62,8 @@ def conclude(
     sent = sent_by_round(said)
     hit = {number for fault, timing in timings for number in range(fault.round, max(fault.round, timing.repair_round) + 2)}
     quiet = [number for number in sent if number not in hit and number > 1]
-    plain, how = plain_round_bytes(sent, quiet, settings.peers, settings.size_bytes)
+    model_bytes = 4 * max((event.data.parameters for _, event in said if isinstance(event.data, events.RunAdopted)), default=0)
+    plain, how = plain_round_bytes(sent, quiet, settings.peers, model_bytes)
     members = members_by_round(said)
     repaired = [timing.repair_round for _, timing in timings if timing.repair_round in sent and timing.repair_round in members]
     resent = [max(0, sent[number] - plain * (members[number] - 1) // (settings.peers - 1)) for number in repaired]
