@@ -32,7 +32,8 @@ class Run:
         self._limit_s, self._deadline = limit_s, time.monotonic() + limit_s
 
     def restart(self, index: int) -> int:
-        """Start a peer again with the settings it had; returns its new life."""
+        """Start a peer again with the settings it had, once its killed life has given back its port; returns its new life."""
+        self.until(lambda: self.herd.endings[self.life[index]] is not None, f"peer {index} is dead")
         life = self.herd.start(self.settings[index])
         self.life[index], self._place[life] = life, index
         return life
@@ -42,11 +43,10 @@ class Run:
         if reached():
             return
         for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
-            if item is None:
-                continue
-            life, event = item
-            self.told.setdefault(life, []).append(event)
-            self.story.take(self._place[life], event)
+            if item is not None:
+                life, event = item
+                self.told.setdefault(life, []).append(event)
+                self.story.take(self._place[life], event)
             if reached():
                 return
         if reached():  # the last one's end is no event
@@ -55,9 +55,8 @@ class Run:
 
     def where(self) -> str:
         """What each life told last, and how it ended."""
-        return "\n".join(
-            f"life {n}: {self.herd.endings[n]} {[str(event.data) for event in told[-6:]]}" for n, told in sorted(self.told.items())
-        )
+        lines = [f"life {n}: {end} {[str(event.data) for event in self.told.get(n, [])[-6:]]}" for n, end in enumerate(self.herd.endings)]
+        return "\n".join(lines)
 
     def said(self, life: int, kind: type[events.ObservedEvent]) -> list[events.ObservedEvent]:
         """A life's events of a kind."""
