@@ -275,7 +275,8 @@ class Coordinator:
         self._finishing = self._finishing if self._finishing is not None else self._view.now
         behind = [p for p in self.roster.alive() if self.roster.have(p) < record.number]
         if behind and self._view.now - self._finishing < limits.finish_s:
-            self.roster.survey(set(behind), limits, reducing=False)
+            if self._settled():
+                self.roster.survey(set(behind), limits, reducing=False)
             return []
         control = self._view.control
         stopped = control.state == "stopping"
@@ -287,8 +288,9 @@ class Coordinator:
 
     def _end_training(self, run: RunRecord, record: RoundRecord) -> list[Action]:
         roster, limits = self.roster, run.deadlines
-        roster.survey(set(record.expected), limits, reducing=False)
-        roster.survey(self._arriving(record), limits, reducing=True)
+        if self._settled():
+            roster.survey(set(record.expected), limits, reducing=False)
+            roster.survey(self._arriving(record), limits, reducing=True)
         alive = roster.alive()
         # whoever was given up and speaks again is not waited for, and counts if it is ready
         ready = {p: r for p in alive | roster.here() if (r := roster.ready(p)) is not None}
@@ -336,7 +338,8 @@ class Coordinator:
     def _end_reduce(self, run: RunRecord, record: RoundRecord) -> list[Action]:
         roster, limits = self.roster, run.deadlines
         members = {m.peer for m in record.members}
-        roster.survey(members | set(record.expected), limits, reducing=self._settled())
+        if self._settled():
+            roster.survey(members | set(record.expected), limits, reducing=True)
         self._remove_slowest(members, run)
         alive, here = roster.alive(), roster.here()
         able = members | set(record.expected)

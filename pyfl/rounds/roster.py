@@ -28,12 +28,11 @@ class Roster:
     lost: dict[str, str] = field(default_factory=dict[str, str])
 
     def begin(self) -> None:
-        """A leadership begins: silence counts from now."""
+        """A leadership begins: silence counts from now, or from when membership gave a peer up, which may be what the election came of."""
         self.reports.clear()
-        self.suspected.clear()
         self.lost.clear()
-        self.heard = dict.fromkeys(self.view.peers, self.view.now)
-        self.moved = dict(self.heard)
+        self.moved = dict.fromkeys(self.view.peers, self.view.now)
+        self.heard = self.moved | self.suspected
 
     def take(self, peer: str, report: Report) -> None:
         """A report came in."""
@@ -63,6 +62,7 @@ class Roster:
         if confirmed:
             self.lose(peer, "it left" if reason == "left" else "its process ended")
             self.reports.pop(peer, None)
+            self.suspected.pop(peer, None)
         else:
             self.suspected.setdefault(peer, self.view.now)
 

@@ -80,6 +80,7 @@ class Table:
             "stops": self._stops, "continues": self._continues, "cut": self._cut_links, "mend": self._mend, "freeze": self._freeze,
             "thaw": self._thaw, "leads": self._leads, "vote": self._vote, "wrong": self._wrong, "right": self._right,
             "wait": self._wait, "waiting": self._waiting, "slow": self._slow,
+            "suspect": self._suspect,
         }  # fmt: skip
 
     def play(self, command: str) -> str:
@@ -159,6 +160,12 @@ class Table:
             for other in self.seats.values():
                 other.inputs.append(overlay.PeerDown(peer_id(name), "refused", True))
             self._break(lambda a, b, name=name: name in (a, b))
+
+    def _suspect(self, names: list[str], options: dict[str, str]) -> None:
+        for name in names:
+            for other in self.seats.values():
+                if other.name != name:
+                    other.inputs.append(overlay.PeerDown(peer_id(name), "gossip", False))
 
     def _restarts(self, names: list[str], options: dict[str, str]) -> None:
         self._dies([name for name in names if self.seats[name].alive], {})
