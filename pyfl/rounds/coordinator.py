@@ -21,7 +21,7 @@ from pyfl.rounds.early_stopping import enough
 from pyfl.rounds.history import HISTORY
 from pyfl.rounds.kept import UNFINISHED, covers
 from pyfl.rounds.messages import Accuse, Held, Report
-from pyfl.rounds.records import CONTROL, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
+from pyfl.rounds.records import CONTROL, NOTHING, PREPARATION, ROUND, RUN, RoundRecord, RunRecord
 from pyfl.rounds.roster import Roster
 from pyfl.rounds.view import View
 from pyfl.rounds.waits import Wait, first_of
@@ -32,6 +32,7 @@ ELECTION_GRACE_S = 2.5  # after an election members' reports arrive within a sec
 VOIDS_TO_STOP = 3
 LEAST_SCORING_S = 5.0
 USELESS = 0.7  # of the progress deadline: holders are doubted before those who fetch from them
+_NO_PHASE = (NOTHING, 0, "")
 
 
 def committee_size(peers: int) -> int:
@@ -56,7 +57,7 @@ class Coordinator:
         self._barrier = 0
         self._writing = 0
         self._written: dict[str, int] = {}
-        self._phase: tuple[int, int, str] = (-1, 0, "")
+        self._phase = _NO_PHASE
         self._phase_since = 0.0
         self._pace = Pace()
         self._arrivals = Arrivals()
@@ -75,6 +76,7 @@ class Coordinator:
         """The committee elected this peer: first a barrier, so that every committed record is known."""
         self._active, self._remembers, self._since = False, False, self._view.now
         self._writing, self._finishing, self._arrivals = 0, None, Arrivals()
+        self._phase = _NO_PHASE  # whichever it is, it gets its whole time again
         self._written.clear()
         self.roster.begin()
         return self._await_barrier()
