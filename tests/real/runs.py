@@ -43,15 +43,18 @@ class Run:
         if reached():
             return
         for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
-            if item is not None:
-                life, event = item
-                self.told.setdefault(life, []).append(event)
-                self.story.take(self._place[life], event)
+            self._take(item)
             if reached():
                 return
         if reached():  # the last one's end is no event
             return
         raise AssertionError(f"not reached in {self._limit_s:g} s: {what}\n{self.where()}")
+
+    def _take(self, item: tuple[int, Stamped] | None) -> None:
+        if item is not None:
+            life, event = item
+            self.told.setdefault(life, []).append(event)
+            self.story.take(self._place[life], event)
 
     def where(self) -> str:
         """What each life told last, and how it ended."""
@@ -78,9 +81,7 @@ class Run:
     def until_over(self) -> None:
         """Take events in until every present life has ended."""
         for item in self.herd.events(max(0.0, self._deadline - time.monotonic())):
-            if item is not None:
-                self.told.setdefault(item[0], []).append(item[1])
-                self.story.take(self._place[item[0]], item[1])
+            self._take(item)
         assert self.over(), f"not over after {self._limit_s:g} s\n{self.where()}"
 
     def committed(self, number: int) -> bool:

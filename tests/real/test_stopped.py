@@ -58,8 +58,8 @@ def stop_in(run: Run, victim: int, phase: str) -> int:
     for number in range(3, 30):
         run.until(lambda n=number: any(getattr(e, "round", 0) >= n for e in run.said(victim, kinds[0])), f"{phase} of round {number}")
         run.herd.signal(victim, signal.SIGSTOP)
-        while state_of(run.herd.pids[victim]) != "T":
-            pass
+        while (state := state_of(run.herd.pids[victim])) != "T":
+            assert state != "Z", f"the peer ended before it was stopped\n{run.where()}"
         last = last_move(run, victim)
         if isinstance(last, kinds):
             return getattr(last, "round", 0)
