@@ -1,4 +1,4 @@
-"""Peers that still fetch the model when a round opens: the round waits for them, for a few rounds in a row at most.
+"""Peers that still fetch the model when a round opens: the round waits for them, for two rounds in a row at most.
 
 Without, a peer whose fetching takes longer than a round would chase the newest model for as long as the others go on.
 """
@@ -19,7 +19,7 @@ class Arrivals:
     """Mutable; belongs to one leadership."""
 
     awaited: dict[str, int] = field(default_factory=dict[str, int])
-    """By peer at how many openings in a row it was waited for. Forgotten when it has caught up."""
+    """By peer at how many openings in a row it was waited for. Forgotten when it has caught up, or is not here."""
 
     def expected(self, roster: Roster, number: int) -> set[str]:
         """Those that fetch the model of the round just committed, or an older one, and are still waited for."""

@@ -264,10 +264,10 @@ class Coordinator:
         alive = self.roster.alive()
         current = {p for p in alive if self.roster.have(p) == record.number}
         completing = alive & {*(m.peer for m in record.members), *record.expected}
-        sure = (current | completing) & set(view.live())
+        sure = current | completing
         if len(current) < (run.min_contributors or 1):
             return []
-        arriving = self._arrivals.expected(self.roster, record.number) & set(view.live()) - sure
+        arriving = self._arrivals.expected(self.roster, record.number) - sure
         self._arrivals.opened(alive - current, arriving)
         return self._write((ROUND, drafts.open_round(run, record, sure, arriving, self._pace.training_s(run.deadlines))))
 
@@ -292,7 +292,7 @@ class Coordinator:
         roster, limits = self.roster, run.deadlines
         if self._settled():
             roster.survey(set(record.expected), limits, reducing=False)
-            roster.survey(self._arriving(record), limits, reducing=True)
+            roster.survey_fetching(self._arriving(record), limits)
         alive = roster.alive()
         # whoever was given up and speaks again is not waited for, and counts if it is ready
         ready = {p: r for p in alive | roster.here() if (r := roster.ready(p)) is not None}

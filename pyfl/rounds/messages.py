@@ -56,6 +56,7 @@ class Report(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
     round: int
     epoch: int
     progress: int
+    """Rises with every segment of its reduce, or else of the model that it fetches; 0: it does neither."""
     ready: Ready | None = None
     held: Held | None = None
     score: Score | None = None

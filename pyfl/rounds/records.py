@@ -45,7 +45,7 @@ class Deadlines(msgspec.Struct, frozen=True):
     reduce_floor_s: float = 30.0
     reduce_ceiling_s: float = 600.0
     progress_s: float = 10.0
-    """A member from which nothing is heard for so long, or that stands still in a reduce, is removed."""
+    """A member from which nothing is heard for so long, or that stands still in a reduce or in fetching its model, is removed."""
     suspect_s: float = 4.0
     """The same, after membership has given it up as well."""
     commit_grace_s: float = 1.0

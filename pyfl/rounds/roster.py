@@ -69,7 +69,7 @@ class Roster:
     def survey(self, expected: set[str], deadlines: Deadlines, *, reducing: bool) -> None:
         """Give up on those who have been silent, or have stood still, for too long."""
         now = self.view.now
-        for peer in expected - {self.view.me} - self.lost.keys():
+        for peer in sorted(expected - {self.view.me} - self.lost.keys()):
             silent = now - self.heard.setdefault(peer, now)
             if peer in self.suspected and silent > deadlines.suspect_s:
                 self.lose(peer, f"membership gave it up and it was silent for {silent:.1f} s")
@@ -77,6 +77,13 @@ class Roster:
                 self.lose(peer, f"it was silent for {silent:.1f} s")
             elif reducing and not self.held(peer) and now - self.moved.setdefault(peer, now) > deadlines.progress_s:
                 self.lose(peer, f"it made no progress for {now - self.moved[peer]:.1f} s")
+
+    def survey_fetching(self, peers: set[str], deadlines: Deadlines) -> None:
+        """Give up on all whose fetching has stood still for too long: none of them stands still because of another."""
+        now, moved = self.view.now, self.moved  # each loss begins another `moved`
+        for peer in sorted(peers - {self.view.me} - self.lost.keys()):
+            if now - moved[peer] > deadlines.progress_s:
+                self.lose(peer, f"its fetching of the model made no progress for {now - moved[peer]:.1f} s")
 
     def given_up(self, peers: set[str], deadlines: Deadlines, *, reducing: bool) -> list[tuple[float, str]]:
         """When `survey` gives these up if they go on as they do: (seconds left, in words)."""
@@ -114,7 +121,7 @@ class Roster:
         return report.have if report else -3
 
     def fetching(self, number: int) -> set[str]:
-        """The live peers that say they fetch a model, as theirs is older than this round's, or begin to now, as theirs was the newest."""
+        """The live peers that lack this round's model and fetch: they say so, or held the newest until now, so that they begin to."""
         behind = {p: report for p, report in self.reports.items() if report.have < number}
         return {p for p in self.alive() & behind.keys() if behind[p].progress or behind[p].have == number - 1}
 

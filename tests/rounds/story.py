@@ -79,8 +79,7 @@ class Table:
             "swarm": self._swarm, "trained": self._trained, "dies": self._dies, "restarts": self._restarts, "joins": self._joins,
             "stops": self._stops, "continues": self._continues, "cut": self._cut_links, "mend": self._mend, "freeze": self._freeze,
             "thaw": self._thaw, "leads": self._leads, "vote": self._vote, "wrong": self._wrong, "right": self._right,
-            "wait": self._wait, "waiting": self._waiting, "slow": self._slow,
-            "suspect": self._suspect,
+            "wait": self._wait, "waiting": self._waiting, "slow": self._slow, "suspect": self._suspect,
         }  # fmt: skip
 
     def play(self, command: str) -> str:
@@ -110,7 +109,8 @@ class Table:
         run = RunRecord(
             run="story", app="story", layout=LAYOUT, model=self._model("m0"), state=NO_STATE, strategy=fedavg(),
             tiers=parse(options.get("tiers", "rotated:2")), rounds=int(options.get("rounds", "9")), min_peers=len(names),
-            min_contributors=int(options.get("min_contributors", "0")), voters=len(self._voters), deadlines=DEADLINES,
+            min_contributors=int(options.get("min_contributors", "0")), voters=len(self._voters),
+            deadlines=msgspec.structs.replace(DEADLINES, train_floor_s=float(options.get("train_floor", "10"))),
             residuals=options.get("residuals", "no") == "yes",
         )  # fmt: skip
         founder = self.seats[names[0]]
