@@ -29,6 +29,7 @@ from pyfl.peer.handle import Handle
 from pyfl.peer.http_token import find_http_token
 from pyfl.peer.join_token import expand_tokens
 from pyfl.peer.journal import Journal
+from pyfl.peer.last_resort import LastResort
 from pyfl.peer.resources import congestion_control, cpu_seconds, resident_bytes
 from pyfl.peer.run_plan import RunPlan
 from pyfl.peer.settings import PeerSettings
@@ -74,7 +75,7 @@ def run(
     """
     signals = _Signals()
     try:
-        with signals:
+        with signals, LastResort() as last:
             plan = RunPlan(settings, trainer)
             process = Process(settings, follower, received=lambda: signals.received)
             try:
@@ -83,6 +84,7 @@ def run(
                 process.begin(plan)
                 ending = process.loop()
                 _log.info("leaving", code=ending.code, why=ending.why)
+                last.start(ending.code, ending.why)
                 process.leave()
                 return ending
             finally:
