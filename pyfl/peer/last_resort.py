@@ -1,4 +1,4 @@
-"""A peer that has said that it goes is gone within seconds, also when a part of it does not end. For processes that are a peer and no more."""
+"""A peer that has said that it goes is gone within seconds, also when a part of it does not end. For processes that are only a peer."""
 
 from __future__ import annotations
 
