@@ -74,9 +74,11 @@ def repair(
             )
     if not as_json:
         times: dict[str, float] = last["repair_s"]
-        typer.echo(f"{'repair':<15}{times['median']:.3f} s ({times['min']:.3f} to {times['max']:.3f}), {last['limit_s']:.3f} allowed")
-        typer.echo(f"{'sent':<15}{last['sent']['median']:.2f} of a clean round's bytes, by a survivor")
-        typer.echo(f"{'digests agree':<15}{'yes' if last['digests_agree'] else 'NO'}")
+        _print_lines(
+            ("repair", f"{times['median']:.3f} s ({times['min']:.3f} to {times['max']:.3f}), {last['limit_s']:.3f} allowed"),
+            ("sent", f"{last['sent']['median']:.2f} of a clean round's bytes, by a survivor"),
+            ("digests agree", "yes" if last["digests_agree"] else "NO"),
+        )
     if not last["digests_agree"] or not last["within"]:
         raise typer.Exit(1)
 
@@ -122,25 +124,28 @@ def _print_joined(summary: dict[str, Any], allowed: int) -> None:
         lines.append(("rounds", f"{rounds['median']:g}, {rounds['max']:g} at most, {allowed} allowed"))
         lines.append(("from the start", f"{times['median']:.1f} s, {times['max']:.1f} at most"))
     lent = ", ".join(f"{count / 1_000_000:.0f}" for count in summary["lent_bytes"])
-    lines += [
+    _print_lines(
+        *lines,
         ("model lent", f"{lent} MB by those who ran, {summary['lent_bytes_joiners'] / 1_000_000:.0f} by joiners"),
         ("memory", f"{summary['rss_peak_mb_total']} MiB of all processes, {summary['rss_peak_mb_max']:.0f} at most"),
         ("digests agree", "yes" if summary["digests_agree"] else "NO"),
-    ]
-    for name, text in lines:
-        typer.echo(f"{name:<15}{text}")
+    )
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
     times: dict[str, float] = summary["round_s"]
     megabyte = 1_000_000
     sent, most = summary["sent_bytes_total"] / megabyte, summary["sent_bytes_max_peer"] / megabyte
-    for name, text in (
+    _print_lines(
         ("a round", f"{times['median']:.3f} s ({times['min']:.3f} to {times['max']:.3f})"),
         ("sent in it", f"{sent:.0f} MB by all, {most:.0f} MB by whoever sent most"),
         ("memory", f"{summary['rss_peak_mb_max']:.0f} MiB at most, {summary['rss_base_mb']:.0f} before the model"),
         ("processor", f"{summary['cpu_s']:.2f} s a round, of all peers"),
         ("digests agree", "yes" if summary["digests_agree"] else "NO"),
         ("congestion", str(summary["congestion_control"])),
-    ):
+    )
+
+
+def _print_lines(*lines: tuple[str, str]) -> None:
+    for name, text in lines:
         typer.echo(f"{name:<15}{text}")

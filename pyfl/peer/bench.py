@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +16,7 @@ from pyfl.peer.herd import Herd
 from pyfl.peer.settings import PeerSettings
 from pyfl.peer.swarm_key import new_swarm_key, write_secret
 
-__all__ = ["WARM_UP_ROUNDS", "allreduce", "bench_settings", "noise"]
+__all__ = ["WARM_UP_ROUNDS", "allreduce", "bench_settings", "noise", "spread"]
 
 WARM_UP_ROUNDS = 2  # connections, page faults of the buffers
 
@@ -123,6 +123,11 @@ def _take(index: int, event: Stamped, seen: dict[int, _Round], usage: dict[int, 
     return data.round
 
 
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most of at least one value."""
+    return {"median": round(median(values), 4), "min": round(min(values), 4), "max": round(max(values), 4)}
+
+
 def _summary(
     peers: int, mb: float, total: int, seen: dict[int, _Round], usage: dict[int, list[events.ResourcesUsed]], times: list[float]
 ) -> dict[str, object]:
@@ -140,7 +145,7 @@ def _summary(
         "event": "summary",
         "peers": peers,
         "mb": mb,
-        "round_s": {"median": round(median(times), 4), "min": round(min(times), 4), "max": round(max(times), 4)},
+        "round_s": spread(times),
         "sent_bytes_max_peer": round(max(sent)),
         "sent_bytes_total": round(sum(sent)),
         "rss_peak_mb_max": round(max(use.rss_peak_bytes for use in last) / 2**20, 1),

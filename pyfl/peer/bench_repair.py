@@ -14,7 +14,7 @@ from statistics import median
 from pyfl import events
 from pyfl.errors import BenchFailed
 from pyfl.events import Stamped
-from pyfl.peer.bench import WARM_UP_ROUNDS, bench_settings, noise
+from pyfl.peer.bench import WARM_UP_ROUNDS, bench_settings, noise, spread
 from pyfl.peer.herd import Herd
 
 __all__ = ["repair"]
@@ -148,7 +148,7 @@ def _one(
 def _summary(peers: int, mb: float, *, coordinator: bool, found: list[dict[str, object]]) -> dict[str, object]:
     def numbers(name: str) -> dict[str, float] | None:
         values = [float(v) for kill in found if isinstance(v := kill[name], (int, float))]
-        return {"median": round(median(values), 4), "min": round(min(values), 4), "max": round(max(values), 4)} if values else None
+        return spread(values) if values else None
 
     clean, repaired = numbers("clean_s"), numbers("repair_s")
     limit = 8.0 if coordinator or clean is None else round(1.5 * clean["median"] + 2.0, 4)
